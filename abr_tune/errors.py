@@ -1,0 +1,96 @@
+"""How a command ends when it cannot do what was asked.
+
+    AbrTuneError
+    ├── UserError            exit 2: a mistake in a file, an option or a path
+    ├── EnvironmentFault     exit 4: a missing extra, disk, filesystem
+    └── StorageFault         exit 5: the study's storage cannot be reached
+
+Anything else that reaches the top is a fault of ours: exit 3 and a traceback in the log.
+Exceptions hold data in `args`, so that they survive the way back from a worker; the words are made in `__str__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """Exit codes of the commands."""
+
+    DONE = 0
+    NOTHING_COMPLETE = 1
+    MISTAKE = 2
+    OUR_FAULT = 3
+    ENVIRONMENT = 4
+    STORAGE = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class AbrTuneError(Exception):
+    """A command ended with a message for the user instead of a traceback."""
+
+    exit: ClassVar[Exit] = Exit.OUR_FAULT
+
+
+class UserError(AbrTuneError):
+    """A mistake the user can mend: one message, exit 2."""
+
+    exit = Exit.MISTAKE
+
+
+class EnvironmentFault(AbrTuneError):
+    """The machine lacks something: a package, disk, a proper filesystem."""
+
+    exit = Exit.ENVIRONMENT
+
+
+class StorageFault(AbrTuneError):
+    """The study's storage stayed unreachable or locked for its whole retry budget."""
+
+    exit = Exit.STORAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in one place of a file."""
+
+    file: str
+    message: str
+    line: int | None = None
+    """Counted from 1; None when the mistake has no single place."""
+    column: int | None = None
+    hint: str | None = None
+    """What to do, for instance `did you mean optimizer.lr?`."""
+    excerpt: str | None = None
+    """The line of the file the mistake stands in."""
+    width: int = 1
+    """Characters to underline."""
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        text = f"{place}: error: {self.message}"
+        if self.excerpt is None or self.line is None:
+            return f"{text}; {self.hint}" if self.hint else text
+        gutter = f"{self.line:5d} | "
+        mark = " " * (len(gutter) - 2) + "| " + " " * ((self.column or 1) - 1) + "^" * max(1, self.width)
+        return f"{text}\n{gutter}{self.excerpt}\n{mark}" + (f" {self.hint}" if self.hint else "")
+
+
+class FileMistakes(UserError):
+    """Everything that is wrong with a file, at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(tuple(problems))
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The mistakes in the order of the file."""
+        problems: tuple[Problem, ...] = self.args[0]
+        return problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)

@@ -1,0 +1,117 @@
+"""What a space file asks for, resolved and checked; everything downstream reads this and not the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from abr_tune.plan.space import Space
+from core.health import HealthOptions
+from core.tasks.task import Objective, Task
+
+
+@dataclass(frozen=True, slots=True)
+class StartPoint:
+    """A configuration tried before the sampler's own; unnamed paths keep their documented defaults."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruner:
+    """Which ranking between trials stops the hopeless ones."""
+
+    kind: Literal["none", "median", "successive_halving"] = "successive_halving"
+    reduction: int = 4
+    """successive_halving: one in `reduction` trials goes on from each rung."""
+    min_epochs: int = 1
+    """First epoch at which a trial may be stopped by ranking."""
+    startup_trials: int = 5
+    """median: trials that run in full before any is stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """Who proposes configurations."""
+
+    kind: Literal["tpe", "random", "qmc"] = "tpe"
+    startup_trials: int = 10
+    """tpe: random proposals before the model is used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much may be spent on the search; confirmation is not part of it."""
+
+    trials: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """The `top` leaders are trained again with `seeds` fresh seeds; 0 switches confirmation off."""
+
+    top: int = 3
+    seeds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A comparison with a number, as in `> 0.60`."""
+
+    operator: Literal[">", ">=", "<", "<=", "=="]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One line of the gate: misses of `go` that meet `investigate` ask for a closer look, others are no-go."""
+
+    metric: str
+    go: Bound
+    investigate: Bound | None = None
+    by_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one trial is given."""
+
+    cpus: int = 1
+    gpus: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A search, resolved: the task object, its data options, the space, and every rule of the run."""
+
+    name: str
+    about: str
+    file: Path
+    """The space file as given."""
+    task_name: str
+    """A name in `core.tasks.TASKS`, or `module:attribute`."""
+    task: Task
+    data: Any
+    """Checked data options, an instance of the task's `data` model; None for a task without data."""
+    train: Mapping[str, Any]
+    """Path -> fixed value."""
+    space: Space
+    start_from: tuple[StartPoint, ...]
+    objective: Objective
+    health: HealthOptions
+    pruner: Pruner
+    sampler: Sampler
+    budget: Budget
+    confirm: Confirm
+    gate: tuple[Criterion, ...]
+    resources: Resources
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Relative paths of the data section are relative to this."""
+        return self.file.parent

@@ -1,0 +1,1 @@
+"""Optuna study and Ray Tune trials: asking, watching, stopping, telling."""

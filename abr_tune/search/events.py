@@ -1,0 +1,75 @@
+"""What happens during a search, as values: the live table, the log and `events.jsonl` all read these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.health import Verdict
+from core.report import EpochReport
+
+TrialState = Literal["complete", "pruned", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """What the study knows of one trial, independent of Ray and Optuna."""
+
+    number: int
+    name: str | None
+    """Name of the start point it came from, if any."""
+    state: TrialState
+    value: float | None
+    params: Mapping[str, Any]
+    """Path -> value, as the training options take them."""
+    pruned_by: str | None = None
+    """Name of the health rule or ranking pruner, or `objective_absent`."""
+    why: str | None = None
+    """One sentence."""
+    evidence: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] | None = None
+    """Metrics of the last epoch."""
+    error: str | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A trial begins, or goes on after a pause."""
+
+    number: int
+    name: str | None
+    params: Mapping[str, Any]
+    resumed_at: int = 0
+    """Epochs it had already finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """A trial finished an epoch."""
+
+    number: int
+    report: EpochReport
+    value: float | None
+    """The objective at this epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    """A health rule warned or stopped."""
+
+    number: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial ended: complete, pruned or failed."""
+
+    record: TrialRecord
+
+
+Event = TrialStarted | EpochDone | VerdictGiven | TrialFinished
+Listener = Callable[[Event], None]

@@ -1,0 +1,1 @@
+"""Recordings: where they come from, how they are split, balanced and described."""

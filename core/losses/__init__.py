@@ -1,0 +1,1 @@
+"""Loss terms and how they are put together."""

@@ -1,0 +1,1 @@
+"""Network parts and the networks built from them."""

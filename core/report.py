@@ -1,0 +1,60 @@
+"""What one epoch of one training run says: plain numbers, ready for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochReport:
+    """The state of a run after an epoch, or at the step where a number stopped being finite.
+
+    Every number in `metrics` and `health` is finite, except that a report with `complete=False` may say in `evidence`
+    what was not. A metric that cannot be computed is missing from `metrics` and named in `absent` with the reason.
+    """
+
+    epoch: int
+    """Epochs finished, counted from 1. An incomplete report carries the number of the epoch it broke off in."""
+    phase: str
+    """Name of the phase this epoch belonged to."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """`<split>/<task>/<metric>` and `<split>/<task>/<metric>:skill`, scored over the whole split."""
+    health: Mapping[str, float] = field(default_factory=dict)
+    """Signals of the epoch: `grad_norm`, `loss/<term>`, ... (names in the contracts' table, group health)."""
+    active: Mapping[str, int] = field(default_factory=dict)
+    """Term -> epochs it has been trained since the latest of end of warm-up, start of its phase and unfreezing.
+
+    0 while any of these lies ahead; a term that is off is missing. Grace of the health rules counts from here.
+    """
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> why it could not be computed."""
+    seconds: float = 0.0
+    """Wall time of the epoch, evaluation included."""
+    complete: bool = True
+    """False when the report was sent from within an epoch because something was not finite."""
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
+    """What was not finite, where: `step`, `what` (loss, gradient, weight), `term`, `streak`, `last_finite_loss`."""
+
+    def __post_init__(self) -> None:
+        for group in (self.metrics, self.health):
+            for name, value in group.items():
+                if not math.isfinite(value):
+                    raise ValueError(f"{name} is {value} in the report of epoch {self.epoch}; report it as absent")
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `history.jsonl`, empty groups left out."""
+        record = asdict(self)
+        for name in ("active", "absent", "evidence"):
+            if not record[name]:
+                del record[name]
+        if self.complete:
+            del record["complete"]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> EpochReport:
+        """The report that `to_json` wrote."""
+        return cls(**record)

@@ -1,0 +1,75 @@
+"""What the harness needs to know of a prediction problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel
+
+from core.health import HealthOptions
+from core.report import EpochReport
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The metric a search improves, and which way is better."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Metrics of saved weights on one split, the trivial baselines beside them, and why some are absent."""
+
+    metrics: Mapping[str, float]
+    baselines: Mapping[str, float]
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+class Task:
+    """A problem the harness can search: a name, its options, and a training run that yields epoch reports.
+
+    A task of the user's own may subclass this or be any object with `name`, `options` and `train`; what it does not
+    define falls back to what stands here. Importing a task's module must not import torch: `train` does.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[type[BaseModel]]
+    """Every searchable path is a field path of this model."""
+    data: ClassVar[Any] = None
+    """Pydantic model (or union of models) of the `data:` section; a task with data defines `load`, and `train` receives what it returned."""
+    objective: ClassVar[Objective | None] = None
+    health: ClassVar[HealthOptions] = HealthOptions()
+    """The rules that watch a run of this task unless the space file says otherwise."""
+
+    def load(self, data: BaseModel, *, folder: Path) -> Any:
+        """The data set: built once per machine, shared by all trials, read only.
+
+        Returns an object of numpy arrays (it must pickle); relative paths in `data` are relative to `folder`.
+        """
+        raise NotImplementedError(f"task {self.name} declares data options but no load()")
+
+    def fingerprint(self, dataset: Any) -> str:
+        """A hash of the data set: equal exactly when the numbers are."""
+        return "none"
+
+    def baselines(self, dataset: Any) -> Mapping[str, float]:
+        """Metric -> score of a trivial predictor fitted on the training split, scored on the metric's split."""
+        return {}
+
+    def train(self, options: Any, *, seed: int, checkpoint: Path, **data: Any) -> Iterator[EpochReport]:
+        """Train one configuration, yielding a report after each epoch.
+
+        `checkpoint` is a folder of this run's own. When it holds a checkpoint, training continues from it, and the
+        report it was saved with comes first again, so that nothing is lost between saving and recording. A checkpoint
+        is on disk before its report is yielded. A task with data also receives `data=`, what `load` returned.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, weights: Path, *, data: Any, split: str) -> Scores:
+        """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
+        raise NotImplementedError(f"task {self.name} cannot score saved weights")
