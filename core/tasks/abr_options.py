@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -115,7 +116,7 @@ class SimulatedData(Options):
 class RecordedData(Options):
     """Recordings from a file, split by patient."""
 
-    source: str
+    source: Path
     """A `.npz` or `.parquet` file written by `abr-tune data import` or `abr-tune data make`."""
     split: Literal["by_patient", "leave_one_patient_out"] = "by_patient"
     """leave_one_patient_out: every patient is held out once; validation scores pool the held-out predictions."""
