@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from core.tasks.abr import AbrTask
-from core.tasks.task import Objective, Scores, Task
+from core.tasks.task import Objective, Reference, Scores, Task
 
 TASKS: Final[Mapping[str, Task]] = {task.name: task for task in (AbrTask(),)}
 
-__all__ = ["TASKS", "Objective", "Scores", "Task"]
+__all__ = ["TASKS", "Objective", "Reference", "Scores", "Task"]

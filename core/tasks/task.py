@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -28,6 +28,19 @@ class Scores:
     metrics: Mapping[str, float]
     baselines: Mapping[str, float]
     absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What something other than the trained model scores on the same recordings: a tree, a rule, human readers."""
+
+    name: str
+    metric: str
+    value: float
+    difference: float | None = None
+    """The trained model's score minus this one, paired; None where pairing makes no sense."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of the difference."""
 
 
 class Task:
@@ -73,3 +86,7 @@ class Task:
     def evaluate(self, weights: Path, *, data: Any, split: str) -> Scores:
         """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
         raise NotImplementedError(f"task {self.name} cannot score saved weights")
+
+    def references(self, weights: Path, *, data: Any, split: str) -> Sequence[Reference]:
+        """What else scores on this split, beside the saved weights; may take seconds, asked once per run."""
+        return ()

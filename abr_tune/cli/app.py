@@ -1,0 +1,36 @@
+"""The sub-commands, in the order of the help page."""
+
+from __future__ import annotations
+
+import typer
+
+from abr_tune.cli.dashboard import dashboard
+from abr_tune.cli.data import app as data
+from abr_tune.cli.evaluate import evaluate
+from abr_tune.cli.export import export
+from abr_tune.cli.gate import gate
+from abr_tune.cli.init import init
+from abr_tune.cli.predict import predict
+from abr_tune.cli.report import report
+from abr_tune.cli.run import run
+from abr_tune.cli.schema import schema
+from abr_tune.cli.show import ls, show, trials
+from abr_tune.cli.train import train
+from abr_tune.cli.validate import validate
+from abr_tune.cli.version import version
+
+app = typer.Typer(
+    name="abr-tune",
+    help="Search training configurations that do not collapse: one YAML file in, a confirmed best configuration out.",
+    epilog="Start with: abr-tune init my.yaml, then abr-tune validate my.yaml, then abr-tune run my.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (init, validate, run, ls, show, trials, export, train, predict, evaluate, gate, report, dashboard):
+    app.command()(command)
+app.add_typer(data, name="data", help="Make, import and describe recordings.")
+app.command()(schema)
+app.command()(version)

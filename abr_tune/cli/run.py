@@ -1,0 +1,57 @@
+"""`abr-tune run`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from abr_tune.cli.arguments import Json, Out, Overrides, TrustCode
+
+STARTED = time.monotonic()
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A space file; `abr-tune init` writes one to start from.")],
+    overrides: Overrides = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run folder; default: the file's name key.")] = None,
+    out: Out = Path("results"),
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Budget of trials, over the file's.")] = None,
+    time_budget: Annotated[str | None, typer.Option("--time", metavar="10m", help="Budget of time, over the file's.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")] = None,
+    storage: Annotated[str | None, typer.Option("--storage", metavar="URL", help="Optuna storage; default: study.db in the run folder.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every trial and of the sampler.")] = None,
+    executor: Annotated[Literal["ray", "inline"], typer.Option("--executor", help="ray, or inline: one trial after another in this process.")] = "ray",
+    address: Annotated[str | None, typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own on this machine.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier run of this name aside and start anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, show what would be tried, run nothing.")] = False,
+    trust_code: TrustCode = False,
+    json: Json = False,
+) -> None:
+    """Search: run trials until the budget is spent, confirm the leaders, export the best configuration.
+
+    An interrupted run of the same name goes on where it stopped.
+
+    Examples:
+
+      abr-tune run search_spaces/phase1.yaml
+
+      abr-tune run search_spaces/phase1.yaml --trials 10 --set train.epochs=5 --name quick
+
+      abr-tune run search_spaces/smoke.yaml --executor inline --json > summary.json
+    """
+    from abr_tune.plan.load import load_plan
+    from abr_tune.run import Launch, preview, run as search
+
+    plan = load_plan(
+        file, overrides=overrides or (), name=name, trials=trials, time=time_budget, seed=seed, trust_code=trust_code
+    )
+    if dry_run:
+        preview(plan)
+        raise typer.Exit
+    launch = Launch(
+        out=out, jobs=jobs, storage=storage, executor=executor, address=address, fresh=fresh, json=json, started=STARTED
+    )
+    raise typer.Exit(search(plan, launch))

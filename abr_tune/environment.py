@@ -1,0 +1,57 @@
+"""What a run was made with: versions, machine, commit, seeds, data fingerprint."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess  # noqa: S404 - git is asked for the commit
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from abr_tune import __version__
+
+LIBRARIES: Final = ("torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pydantic")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of abr-tune, Python and the libraries that numbers depend on."""
+    found = {"abr-tune": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package runs from, marked when the tree was changed; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(*, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `environment.json`."""
+    return {
+        "versions": versions(),
+        "commit": commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": cores(),
+        },
+        "seeds": {"search": seed, "confirmation": confirmation_seeds},
+        "data_fingerprint": fingerprint,
+        "launch": dict(launch),
+    }

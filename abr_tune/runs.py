@@ -1,0 +1,174 @@
+"""Run folders: where each file of a run lies, and how a run is found by its name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from abr_tune.errors import UserError
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a run may be called: its name is a folder, and never leaves the results folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run, `results/<name>/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.path.name
+
+    @property
+    def space(self) -> Path:
+        """The space file as given."""
+        return self.path / "space.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """Everything resolved, defaults included."""
+        return self.path / "plan.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, commit, seeds, data fingerprint."""
+        return self.path / "environment.json"
+
+    @property
+    def study(self) -> Path:
+        """The Optuna study, unless another storage was named."""
+        return self.path / "study.db"
+
+    @property
+    def events(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Messages and tracebacks."""
+        return self.path / "run.log"
+
+    @property
+    def best_config(self) -> Path:
+        """The best configuration; trains again to the score it claims."""
+        return self.path / "best.yaml"
+
+    @property
+    def best(self) -> Path:
+        """Weights and metrics of the best trial."""
+        return self.path / "best"
+
+    @property
+    def summary(self) -> Path:
+        """What `--json` prints."""
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.path / "report.html"
+
+    def trial(self, number: int) -> Path:
+        """Configuration, history and checkpoint of one trial."""
+        return self.path / "trials" / str(number)
+
+    def confirmation(self, number: int, seed: int) -> Path:
+        """The same for one confirmation training."""
+        return self.path / "confirm" / f"{number}-{seed}"
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """The summary of a run that has one."""
+        if not self.summary.exists():
+            return None
+        summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
+        return summary
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put `text` at `path` so that a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """`write_atomically` of indented JSON; refuses NaN and infinity, which JSON does not know."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_name(name: str) -> str:
+    """`name` itself when it can name a run.
+
+    Raises:
+        UserError: it could leave the results folder, hide there or confuse a shell.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"a run cannot be called {name!r}; use up to 64 letters, digits, dots, dashes or underscores")
+    return name
+
+
+def runs_in(out: Path) -> list[RunFolder]:
+    """The runs in a results folder, oldest first."""
+    if not out.is_dir():
+        return []
+    folders = [RunFolder(path) for path in out.iterdir() if (path / "space.yaml").is_file()]
+    return sorted(folders, key=lambda run: run.space.stat().st_mtime)
+
+
+def find_run(name_or_path: str, out: Path = Path("results")) -> Path:
+    """The folder of a run given by its name under `out`, or by a path.
+
+    Raises:
+        UserError: there is no such run; names that are close are suggested.
+    """
+    for candidate in (out / name_or_path, Path(name_or_path)):
+        if (candidate / "space.yaml").is_file():
+            return candidate
+    known = [run.name for run in runs_in(out)]
+    close = difflib.get_close_matches(name_or_path, known, n=1)
+    if close:
+        hint = f"did you mean {close[0]}?"
+    elif known:
+        hint = f"runs there: {', '.join(known[-5:])}"
+    else:
+        hint = "start one with `abr-tune run SPACE.yaml`"
+    raise UserError(f"no run {name_or_path!r} in {out} and no run folder at that path; {hint}")
+
+
+@contextmanager
+def sole_driver(folder: Path) -> Iterator[None]:
+    """Hold a run for one driver; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process drives this run.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".driver").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"run {folder.name} is being driven by {lock.read().strip() or 'another process'}; "
+                f"stop it first, or give this one another name with --name"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}")
+        lock.flush()
+        yield

@@ -1,0 +1,152 @@
+"""What a run found, as plain data: the content of `summary.json`, and the last lines a person reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from abr_tune.console import clock, parameters
+from abr_tune.finalists import Finalist
+from abr_tune.plan.plan import Plan
+from abr_tune.search.events import TrialRecord
+from core.tasks.task import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What the run cost."""
+
+    total: float
+    """Seconds from the command to the summary, over all its continuations."""
+    first_report: float | None
+    """Seconds from the command to the first epoch report; None when nothing was trained this time."""
+    unpruned_epochs: int
+    """Epochs the same trials would have taken without any stop."""
+
+
+def summarise(
+    plan: Plan,
+    *,
+    state: str,
+    records: Sequence[TrialRecord],
+    spent: Spent,
+    baselines: Mapping[str, float],
+    finalists: Sequence[Finalist],
+    gate: Mapping[str, Any] | None,
+    references: Sequence[Reference],
+    test: Mapping[str, float],
+) -> dict[str, Any]:
+    """The content of `summary.json` (contracts); `finalists` come best first and may be empty."""
+    states = Counter(record.state for record in records)
+    pruned_by = Counter(record.pruned_by for record in records if record.state == "pruned" and record.pruned_by)
+    summary: dict[str, Any] = {
+        "name": plan.name,
+        "task": plan.task_name,
+        "state": state,
+        "objective": asdict(plan.objective),
+        "trials": {name: states[name] for name in ("complete", "pruned", "failed", "running", "waiting")},
+        "pruned_by": dict(pruned_by.most_common()),
+        "epochs": {"spent": sum(record.epochs for record in records), "unpruned": spent.unpruned_epochs},
+        "seconds": {
+            "total": round(spent.total, 1),
+            "training": round(sum(record.seconds for record in records), 1),
+        },
+        "baselines": dict(baselines),
+        "best": None,
+        "finalists": [asdict(finalist) for finalist in finalists],
+        "references": [asdict(reference) for reference in references],
+        "test": dict(test),
+        "gate": gate,
+    }
+    if spent.first_report is not None:
+        summary["seconds"]["first_report"] = round(spent.first_report, 1)
+    if finalists:
+        summary["best"] = _best(finalists[0], {record.number: record for record in records})
+    return summary
+
+
+def _best(finalist: Finalist, records: Mapping[int, TrialRecord]) -> dict[str, Any]:
+    record = records[finalist.trial]
+    best = {
+        "trial": record.number,
+        "name": record.name,
+        "value": record.value,
+        "params": dict(record.params),
+        "metrics": dict(record.metrics or {}),
+    }
+    if finalist.mean is not None:
+        best["confirmed"] = {"seeds": len(finalist.values), "mean": finalist.mean, "sd": finalist.sd}
+    return best
+
+
+def sentences(summary: Mapping[str, Any], records: Sequence[TrialRecord], folder: str) -> Iterator[str]:
+    """The last lines of a run: the best configuration, its skill, what was stopped and why, where things are."""
+    counts = summary["trials"]
+    total = sum(counts.values())
+    yield (
+        f"{summary['name']}: {summary['state']}, {total} trials in {clock(summary['seconds']['total'])}: "
+        + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    )
+    yield from _about_best(summary)
+    yield from _about_stops(records)
+    spent, unpruned = summary["epochs"]["spent"], summary["epochs"]["unpruned"]
+    if unpruned > spent:
+        yield f"epochs     {spent} spent of {unpruned} without stopping: {1 - spent / unpruned:.0%} saved"
+    yield from _about_references(summary)
+    if summary["gate"]:
+        yield f"gate       {summary['gate']['verdict']}"
+        for row in summary["gate"]["criteria"]:
+            value = "absent" if row["value"] is None else f"{row['value']:.4g}"
+            yield f"           {row['result']:12s} {row['metric']} {value} (go {row['go']})"
+    if summary["best"]:
+        yield f"files      {folder}/best.yaml    trains again with: abr-tune train {folder}/best.yaml"
+        yield f"           {folder}/best/        weights; abr-tune predict {folder} RECORDINGS"
+    yield f"           {folder}/report.html  the whole story"
+
+
+def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
+    best = summary["best"]
+    metric = summary["objective"]["metric"]
+    if best is None:
+        yield "best       none: no trial completed"
+        return
+    name = f" ({best['name']})" if best["name"] else ""
+    yield f"best       trial {best['trial']}{name}: {metric} {best['value']:.4f}"
+    baseline, skill = summary["baselines"].get(metric), best["metrics"].get(f"{metric}:skill")
+    if baseline is not None:
+        yield f"baseline   the trivial predictor scores {baseline:.4f}" + (
+            f"; skill over it {skill:.3f} (0 trivial, 1 perfect)" if skill is not None else ""
+        )
+    if "confirmed" in best:
+        confirmed = best["confirmed"]
+        spread = f" ± {confirmed['sd']:.4f}" if confirmed["sd"] is not None else ""
+        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {confirmed['seeds']} fresh seeds"
+    if (tested := summary["test"].get(metric.replace("val/", "test/", 1))) is not None:
+        yield f"test       {tested:.4f} on data never used before"
+    yield f"settings   {parameters(best['params'])}"
+
+
+def _about_stops(records: Sequence[TrialRecord]) -> Iterator[str]:
+    pruned = [record for record in records if record.state == "pruned"]
+    label = "stopped  "
+    for rule, count in Counter(record.pruned_by for record in pruned).most_common():
+        example = next(record for record in pruned if record.pruned_by == rule)
+        name = f" ({example.name})" if example.name else ""
+        yield f"{label}  {count} by {rule}, e.g. trial {example.number}{name}, epoch {example.epochs}: {example.why}"
+        label = "         "
+    failed = [record for record in records if record.state == "failed"]
+    if failed:
+        yield f"failed     {len(failed)}, e.g. trial {failed[0].number}: {failed[0].error}"
+
+
+def _about_references(summary: Mapping[str, Any]) -> Iterator[str]:
+    label = "beside   "
+    for reference in summary["references"]:
+        difference = ""
+        if reference["difference"] is not None:
+            low, high = reference["interval"]
+            difference = f"; best minus this {reference['difference']:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"
+        yield f"{label}  {reference['name']}: {reference['metric']} {reference['value']:.4f}{difference}"
+        label = "         "
