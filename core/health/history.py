@@ -1,0 +1,70 @@
+"""A run's reports as the rules read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from core.report import EpochReport
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The reports of one run in the order of their epochs, each epoch once; never empty."""
+
+    reports: tuple[EpochReport, ...]
+    """Complete reports; a report repeated after a restart replaces the first."""
+    broken: EpochReport | None = None
+    """The last report when it was sent from within an epoch: something was not finite."""
+
+    @classmethod
+    def of(cls, reports: Sequence[EpochReport]) -> Self:
+        """Order `reports`, which holds at least one."""
+        by_epoch = {report.epoch: report for report in reports if report.complete}
+        return cls(tuple(by_epoch[epoch] for epoch in sorted(by_epoch)), None if reports[-1].complete else reports[-1])
+
+    @property
+    def last(self) -> EpochReport:
+        """The report being judged."""
+        return self.broken or self.reports[-1]
+
+    def judged(self, term: str, grace: int) -> tuple[EpochReport, ...]:
+        """The unbroken run of latest reports in which `term` had been trained for more than `grace` epochs."""
+        return self.while_true(lambda report: report.active.get(term, 0) > grace)
+
+    def while_true(self, test: Callable[[EpochReport], bool]) -> tuple[EpochReport, ...]:
+        """The latest reports that pass `test` without a gap, in order."""
+        return _tail(self.reports, test)
+
+    def stalled(self, report: EpochReport, term: str, *, window: int, fall: float) -> bool:
+        """Whether the loss of `term` fell by less than the share `fall` in the `window` epochs before `report`."""
+        change = self.fall_of(report, term, window)
+        return change is not None and change < fall
+
+    def fall_of(self, report: EpochReport, term: str, window: int) -> float | None:
+        """By which share of its size the loss of `term` fell in `window` epochs; None when it cannot be told.
+
+        Measured against the absolute value, because a likelihood loss may be negative.
+        """
+        before = next((earlier for earlier in self.reports if earlier.epoch == report.epoch - window), None)
+        name = f"loss/{term}"
+        if before is None or term not in before.active or name not in before.health or name not in report.health:
+            return None
+        return (before.health[name] - report.health[name]) / max(abs(before.health[name]), TINY)
+
+
+TINY = 1e-12
+"""Keeps a share of a loss that is exactly 0 finite."""
+
+
+def streak(reports: Iterable[EpochReport], test: Callable[[EpochReport], bool]) -> int:
+    """How many of the latest `reports` pass `test` without a gap."""
+    return len(_tail(tuple(reports), test))
+
+
+def _tail(reports: Sequence[EpochReport], test: Callable[[EpochReport], bool]) -> tuple[EpochReport, ...]:
+    start = len(reports)
+    while start > 0 and test(reports[start - 1]):
+        start -= 1
+    return tuple(reports[start:])
