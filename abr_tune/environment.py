@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess  # noqa: S404 - git is asked for the commit
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,7 +41,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe(*, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    *, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any]
+) -> dict[str, Any]:
     """The content of `environment.json`."""
     return {
         "versions": versions(),

@@ -62,7 +62,7 @@ def finalist(record: TrialRecord, last_reports: Sequence[EpochReport | None], ob
 
 
 def rank(finalists: Iterable[Finalist], objective: Objective) -> list[Finalist]:
-    """Best first: by the mean of the fresh runs; a leader with a run that ended without a value comes after the rest."""
+    """Best first by the mean of the fresh runs; a leader with a run that ended without a value comes after the rest."""
     sign = -1 if objective.direction == "maximize" else 1
 
     def place(candidate: Finalist) -> tuple[bool, float]:

@@ -14,7 +14,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Options(BaseModel):
     """Base of every options model: frozen, unknown names refused, field names or aliases accepted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
 
 class OptimizerOptions(Options):

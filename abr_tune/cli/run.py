@@ -14,19 +14,42 @@ STARTED = time.monotonic()
 
 
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A space file; `abr-tune init` writes one to start from.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A space file; `abr-tune init` writes one to start from.")
+    ],
     overrides: Overrides = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run folder; default: the file's name key.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run folder; default: the file's name key.")
+    ] = None,
     out: Out = Path("results"),
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Budget of trials, over the file's.")] = None,
-    time_budget: Annotated[str | None, typer.Option("--time", metavar="10m", help="Budget of time, over the file's.")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")] = None,
-    storage: Annotated[str | None, typer.Option("--storage", metavar="URL", help="Optuna storage; default: study.db in the run folder.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option("--time", metavar="10m", help="Budget of time, over the file's.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="Optuna storage; default: study.db in the run folder."),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every trial and of the sampler.")] = None,
-    executor: Annotated[Literal["ray", "inline"], typer.Option("--executor", help="ray, or inline: one trial after another in this process.")] = "ray",
-    address: Annotated[str | None, typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own on this machine.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set an earlier run of this name aside and start anew.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, show what would be tried, run nothing.")] = False,
+    executor: Annotated[
+        Literal["ray", "inline"],
+        typer.Option("--executor", help="ray, or inline: one trial after another in this process."),
+    ] = "ray",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own on this machine."
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set an earlier run of this name aside and start anew.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, show what would be tried, run nothing.")
+    ] = False,
     trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:

@@ -82,7 +82,8 @@ class PhaseOptions(Options):
         if sorted(named) != sorted(TERMS):
             raise ValueError(f"order must name each of {', '.join(TERMS)} exactly once")
         if self.boundaries and len(self.boundaries) != len(self.order) - 1:
-            raise ValueError(f"{len(self.order)} phases need {len(self.order) - 1} boundaries, not {len(self.boundaries)}")
+            needed = len(self.order) - 1
+            raise ValueError(f"{len(self.order)} phases need {needed} boundaries, not {len(self.boundaries)}")
         if list(self.boundaries) != sorted(self.boundaries):
             raise ValueError("boundaries must increase")
         return self

@@ -54,7 +54,10 @@ class Task:
     options: ClassVar[type[BaseModel]]
     """Every searchable path is a field path of this model."""
     data: ClassVar[Any] = None
-    """Pydantic model (or union of models) of the `data:` section; a task with data defines `load`, and `train` receives what it returned."""
+    """Pydantic model (or union of models) of the `data:` section, None for a task without data.
+
+    A task with data defines `load`, and its `train` receives what that returned.
+    """
     objective: ClassVar[Objective | None] = None
     health: ClassVar[HealthOptions] = HealthOptions()
     """The rules that watch a run of this task unless the space file says otherwise."""
