@@ -194,6 +194,14 @@ def test_a_skipped_step_within_a_finished_epoch_warns() -> None:
     assert not warned([epoch(1, health={"non_finite": 0.0})], "non_finite")
 
 
+def test_a_skipped_step_does_not_interrupt_the_count_of_epochs() -> None:
+    skipped = EpochReport(epoch=5, phase="all", complete=False, evidence={"what": "gradient", "streak": 1})
+    reports = [collapsed(number) for number in range(1, 6)]
+    assert stops([*reports[:4], skipped, reports[4]])
+    # Sent late, it must not replace the complete report of its epoch either.
+    assert stops([*reports, skipped, collapsed(6)])[0].evidence["epochs"] == 3
+
+
 def test_a_run_may_break_off_in_its_first_epoch() -> None:
     first = EpochReport(epoch=1, phase="all", complete=False, evidence={"what": "loss", "step": 1})
     assert [verdict.level for verdict in judge([first], DEFAULT, {})] == ["stop"]
@@ -215,6 +223,10 @@ def test_two_epochs_of_exploding_steps_stop() -> None:
     assert first_stop(reports) == (5, "gradient_explosion")
     assert warned(reports[:4], "gradient_explosion")
     assert stops(reports[:5])[0].evidence["usual"] == 1.5
+
+
+def test_two_explosions_with_a_calm_epoch_between_are_not_a_streak() -> None:
+    assert first_stop(norms(1, 1, 50, 1, 50, 1, 50)) is None
 
 
 def test_patience_counts_steps() -> None:
