@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except AbrTuneError as ending:
         sys.stderr.write(f"{ending}\n")
         sys.exit(ending.exit)
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3
         place = _record()
         sys.stderr.write(f"abr-tune: a fault of ours: {type(fault).__name__}: {fault}\nthe traceback is in {place}\n")
         sys.exit(Exit.OUR_FAULT)

@@ -1,0 +1,31 @@
+"""`abr-tune export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abr_tune.cli.arguments import Out, Run
+
+
+def export(
+    run: Run,
+    trial: Annotated[str, typer.Option("--trial", help="`best`, or the number of a trial.")] = "best",
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Where the configuration goes; default: standard output.")
+    ] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Write the configuration of a trial as a file that trains again.
+
+    Example: abr-tune export phase1 --trial 12 --to trial12.yaml
+    """
+    from abr_tune.export import export_trial
+
+    text = export_trial(run, trial, out=out, to=to)
+    if to is None:
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(f"written: {to}; train it with: abr-tune train {to}", err=True)

@@ -1,0 +1,128 @@
+"""`abr-tune ls`, `abr-tune show`, `abr-tune trials`: what runs there are and how they went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from abr_tune.cli.arguments import Json, Out, Run
+
+
+def ls(out: Out = Path("results"), json: Json = False) -> None:
+    """List the runs of a results folder with their state and best score.
+
+    Example: abr-tune ls
+    """
+    from abr_tune.runs import runs_in
+
+    rows = []
+    for run in runs_in(out):
+        summary = run.read_summary() or {}
+        best = summary.get("best") or {}
+        rows.append(
+            {
+                "name": run.name,
+                "state": summary.get("state", "unfinished"),
+                "trials": sum(summary.get("trials", {}).values()),
+                "objective": summary.get("objective", {}).get("metric"),
+                "best": best.get("value"),
+                "gate": (summary.get("gate") or {}).get("verdict"),
+            }
+        )
+    if json:
+        _print_json(rows)
+    elif rows:
+        _print_table(rows)
+    else:
+        typer.echo(f"no runs in {out}; start one with: abr-tune run SPACE.yaml", err=True)
+
+
+def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
+    """Say how a run went: its best configuration, what was stopped and why, where things are.
+
+    Example: abr-tune show phase1
+    """
+    from abr_tune.errors import UserError
+    from abr_tune.runs import RunFolder, find_run
+    from abr_tune.search.study import read_records
+    from abr_tune.summary import sentences
+
+    folder = RunFolder(find_run(run, out))
+    summary = folder.read_summary()
+    if summary is None:
+        raise UserError(f"run {folder.name} has no summary yet; continue it with: abr-tune run {folder.space}")
+    if json:
+        _print_json(summary)
+        return
+    for sentence in sentences(summary, read_records(folder.path), str(folder.path)):
+        typer.echo(sentence)
+
+
+def trials(
+    run: Run,
+    state: Annotated[
+        Literal["complete", "pruned", "failed", "running", "waiting"] | None,
+        typer.Option("--state", help="Only the trials in this state."),
+    ] = None,
+    out: Out = Path("results"),
+    json: Json = False,
+) -> None:
+    """List the trials of a run: state, value, parameters, and why a trial was stopped.
+
+    Example: abr-tune trials phase1 --state pruned
+    """
+    from abr_tune.console import parameters
+    from abr_tune.runs import find_run
+    from abr_tune.search.study import read_records
+
+    records = [record for record in read_records(find_run(run, out)) if state in {None, record.state}]
+    if json:
+        columns = ("number", "state", "value", "params", "pruned_by", "why", "epochs", "seconds")
+        _print_json([{name: asdict(record)[name] for name in columns} for record in records])
+    elif records:
+        _print_table(
+            [
+                {
+                    "trial": record.number,
+                    "state": record.state,
+                    "value": record.value,
+                    "epochs": record.epochs,
+                    "stopped by": record.pruned_by,
+                    "settings": " ".join(filter(None, (record.name and f"[{record.name}]", parameters(record.params)))),
+                }
+                for record in records
+            ]
+        )
+    else:
+        typer.echo("no such trials", err=True)
+
+
+def _print_json(content: object) -> None:
+    from json import dumps
+
+    typer.echo(dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    """Rows with the same keys as a table; a pipe gets whole lines, a terminal shortens the last column."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, sample in rows[0].items():
+        table.add_column(
+            name, justify="right" if isinstance(sample, int | float) else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    console.print(table, width=None if console.is_terminal else 400)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
