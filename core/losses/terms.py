@@ -1,0 +1,133 @@
+"""One function per loss term: a sum over the recordings that carry the label, and what to divide it by."""
+
+# B recordings, K classes, T samples.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.data.scaling import Scaling
+from core.data.tensors import Batch
+from core.models.network import Outputs
+from core.tasks.abr_options import Term
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TermSettings:
+    """What the terms need besides predictions and labels."""
+
+    class_weights_K: Tensor
+    gamma: float
+    """Of the focal loss; 0 is cross-entropy."""
+    label_smoothing: float
+    huber_delta: float
+    """In units of the target's spread."""
+    scaling: Scaling
+
+
+Numerator = Callable[[Outputs, Batch, TermSettings], Tensor]
+Denominator = Callable[[Batch, TermSettings], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TermLoss:
+    """A term's loss is numerator / denominator; the denominator depends on labels only."""
+
+    numerator: Numerator
+    denominator: Denominator
+
+
+def focal(
+    logits_BK: Tensor, class_B: Tensor, weight_K: Tensor, *, gamma: float, label_smoothing: float = 0.0
+) -> Tensor:
+    """(B,) weighted focal loss per recording, Lin et al. 2017 (1708.02002); 0 where the class is unknown.
+
+        sum_k q_k w_k (1 - p_k)^gamma (-log p_k)
+
+    q is the true class, smoothed: 1 - s + s / K for it, s / K for the others. With gamma 0, the sum over recordings
+    divided by the sum of the true classes' weights is torch's weighted cross-entropy.
+    """
+    known_B = class_B >= 0
+    log_p_BK = logits_BK.log_softmax(-1)
+    # The derivative of 0^gamma is infinite for gamma below 1: keep 1 - p off zero.
+    miss_BK = (-torch.expm1(log_p_BK)).clamp_min(1e-7)
+    loss_BK = -weight_K * log_p_BK * (miss_BK**gamma if gamma else 1.0)
+    true_B = loss_BK.gather(-1, class_B.clamp_min(0).unsqueeze(-1)).squeeze(-1)
+    smoothed_B = (1 - label_smoothing) * true_B + label_smoothing * loss_BK.mean(-1)
+    return torch.where(known_B, smoothed_B, 0.0)
+
+
+def huber(prediction_B: Tensor, target_B: Tensor, *, spread: float, delta: float) -> Tensor:
+    """(B,) Huber loss of the error in units of `spread`; 0, with gradient 0, where the target is NaN."""
+    known_B = target_B.isfinite()
+    # NaN must not enter the arithmetic: where() on the result alone would still send NaN gradients.
+    error_B = torch.where(known_B, prediction_B - torch.where(known_B, target_B, 0.0), 0.0) / spread
+    return functional.huber_loss(error_B, torch.zeros_like(error_B), reduction="none", delta=delta)
+
+
+def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    if not outputs.class_logits_BK.shape[-1]:
+        return outputs.class_logits_BK.sum()
+    return focal(
+        outputs.class_logits_BK,
+        batch.class_B,
+        settings.class_weights_K,
+        gamma=settings.gamma,
+        label_smoothing=settings.label_smoothing,
+    ).sum()
+
+
+def _class_denominator(batch: Batch, settings: TermSettings) -> Tensor:
+    if not len(settings.class_weights_K):
+        return torch.zeros(())
+    return torch.where(batch.class_B >= 0, settings.class_weights_K[batch.class_B.clamp_min(0)], 0.0).sum()
+
+
+def _exist_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    known_B = batch.peak_exist_B.isfinite()
+    target_B = torch.where(known_B, batch.peak_exist_B, 0.0)
+    loss_B = functional.binary_cross_entropy_with_logits(outputs.exist_logit_B, target_B, reduction="none")
+    return torch.where(known_B, loss_B, 0.0).sum()
+
+
+def _latency_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    spread = settings.scaling.latency.sd if settings.scaling.latency else 1.0
+    return huber(outputs.latency_B, batch.latency_B, spread=spread, delta=settings.huber_delta).sum()
+
+
+def _amplitude_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    spread = settings.scaling.amplitude.sd if settings.scaling.amplitude else 1.0
+    return huber(outputs.amplitude_B, batch.amplitude_B, spread=spread, delta=settings.huber_delta).sum()
+
+
+def _threshold_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    spread = settings.scaling.threshold.sd if settings.scaling.threshold else 1.0
+    return huber(outputs.threshold_B, batch.threshold_B, spread=spread, delta=settings.huber_delta).sum()
+
+
+def _signal_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
+    spread = settings.scaling.clean or settings.scaling.signal
+    known_BT = batch.clean_BT.isfinite()
+    error_BT = torch.where(known_BT, outputs.signal_BT - torch.where(known_BT, batch.clean_BT, 0.0), 0.0)
+    return (error_BT / spread).square().mean(-1).sum()
+
+
+def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:
+    """The number of recordings that carry a label."""
+    return lambda batch, settings: batch_column(batch).isfinite().sum().to(torch.float32)
+
+
+TERMS: Final[Mapping[Term, TermLoss]] = {
+    "signal": TermLoss(_signal_numerator, _known(lambda batch: batch.clean_BT[:, 0])),
+    "peak_exist": TermLoss(_exist_numerator, _known(lambda batch: batch.peak_exist_B)),
+    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B)),
+    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B)),
+    "class": TermLoss(_class_numerator, _class_denominator),
+    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B)),
+}
