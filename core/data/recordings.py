@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
-from typing import Final, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ SignalUnit = Literal["uV", "z"]
 class Recordings:
     """N averaged ABR waveforms of T samples with their stimulus and labels; the stimulus is at sample 0.
 
-    A missing number is NaN, a missing class is -1: the masks of the losses follow from these.
+    A missing number is NaN, a missing class is -1: the masks of the losses follow from these. Shapes are checked on
+    construction (ValueError); whether the values make sense is what `core.data.check` says.
     """
 
     signal: NDArray[np.float32]
@@ -47,6 +49,24 @@ class Recordings:
     """(N, T) noise-free truth in `unit`: only simulated recordings have it."""
     weight: NDArray[np.float32] | None = None
     """(N,) weight in metrics, where a split was drawn by quota and class shares must be restored; None means 1."""
+    sweeps: NDArray[np.float32] | None = None
+    """(N,) responses averaged into the recording, NaN where unknown; None means unknown throughout."""
+    frequency_khz: NDArray[np.float32] | None = None
+    """(N,) frequency of a tone stimulus, NaN for a click; None means clicks throughout."""
+    origin: str = ""
+    """Where the recordings come from, in a word or two: `simulated`, `ihs human`, a file name."""
+    notes: tuple[str, ...] = ()
+    """Sentences a reader of any result on these data must know; the data card prints them."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that came with the data and belong beside a result, such as how well its experts agree."""
+
+    def __post_init__(self) -> None:
+        expected: dict[str, tuple[int, ...]] = dict.fromkeys(self.columns(), (len(self.signal),))
+        expected["static"] = (len(self.signal), len(STATIC))
+        expected["signal"] = expected["clean"] = (len(self.signal), self.signal.shape[-1] if self.signal.ndim else 0)
+        for name, value in self.columns().items():
+            if value.shape != expected[name]:
+                raise ValueError(f"{name} has the shape {value.shape}; expected {expected[name]}")
 
     def __len__(self) -> int:
         return len(self.signal)
@@ -59,26 +79,38 @@ class Recordings:
     @property
     def time_ms(self) -> NDArray[np.float64]:
         """(T,) time of each sample after the stimulus."""
-        return np.arange(self.samples) * 1000.0 / self.sampling_rate_hz
+        return np.arange(self.samples, dtype=np.float64) * 1000.0 / self.sampling_rate_hz
+
+    @property
+    def duration_ms(self) -> float:
+        """Length of the sweep after the stimulus."""
+        return self.samples * 1000.0 / self.sampling_rate_hz
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns that have one row per recording, by name; optional ones only where present."""
+        values = {column.name: getattr(self, column.name) for column in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """The recordings at `index`, in its order."""
-        rows = {
-            column.name: getattr(self, column.name)[index]
-            for column in fields(self)
-            if column.name not in {"sampling_rate_hz", "unit", "class_names"} and getattr(self, column.name) is not None
-        }
+        rows: dict[str, Any] = {name: value[index] for name, value in self.columns().items()}
         return replace(self, **rows)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, units and numbers: equal exactly when the tables are."""
+        """SHA-256 over names, units and numbers: equal exactly when the tables are.
+
+        How long the widest patient id is and how a NaN is spelled in bits do not count; origin, notes and facts
+        are words about the table and do not count either.
+        """
         digest = hashlib.sha256()
         for column in fields(self):
+            if column.name in {"origin", "notes", "facts"}:
+                continue
             value = getattr(self, column.name)
             digest.update(column.name.encode())
             if isinstance(value, np.ndarray):
                 digest.update(f"{value.shape}{value.dtype.kind}".encode())
-                digest.update(np.ascontiguousarray(value).tobytes())
+                digest.update(_canonical_bytes(value))
             else:
                 digest.update(repr(value).encode())
         return digest.hexdigest()
@@ -91,3 +123,11 @@ class Fold:
     train: Recordings
     val: Recordings
     test: Recordings | None = None
+
+
+def _canonical_bytes(column: NDArray[Any]) -> bytes:
+    if column.dtype.kind == "U":
+        return b"".join(f"{len(text)}:{text}".encode() for text in column.tolist())
+    if column.dtype.kind == "f":
+        column = np.where(np.isnan(column), column.dtype.type(np.nan), column + column.dtype.type(0))
+    return np.ascontiguousarray(column).tobytes()
