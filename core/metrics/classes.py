@@ -1,0 +1,139 @@
+"""Scores of the hearing-loss class over a whole split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+from core.metrics.values import Array, Floats, Values, checked, doubles, none_of, weighted_mean, weighted_sd
+
+# N recordings, C classes, U units (a patient with one of the classes it carries)
+
+BINS: Final = 15
+"""Confidence bins of the calibration error (Guo et al. 2017, 1706.04599)."""
+
+SINGLE: Final = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_rare",
+    "auroc_macro",
+    "ece",
+    "predicted_classes",
+    "largest_share",
+    "prediction_entropy",
+    "probability_sd",
+    "patient_f1_macro",
+)
+
+
+def class_metrics(
+    predicted_NC: Floats | None,
+    truth_N: NDArray[np.int64],
+    *,
+    weight_N: Array,
+    patient_N: NDArray[np.str_],
+    class_names: Sequence[str],
+    rare: Sequence[str] = (),
+) -> Values:
+    """All metrics of the group `class`; recordings with class -1 are left out.
+
+    Averages over classes take the classes that occur in the split; a class that occurs and is never predicted has
+    F1 0. `prediction_entropy` is that of the shares of predicted classes, in nats; `probability_sd` the standard
+    deviation over recordings of a class's predicted probability, averaged over classes.
+    """
+    names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall")))
+    known_N = truth_N >= 0
+    if not known_N.any():
+        return none_of(names, "no recording of the split has a class")
+    if predicted_NC is None:
+        return none_of(names, "no class is predicted")
+    probability_NC = doubles(predicted_NC[known_N])
+    if not np.isfinite(probability_NC).all():
+        return none_of(names, "predicted class probabilities are not finite")
+    truth_N, weight_N, patient_N = truth_N[known_N], weight_N[known_N], patient_N[known_N]
+
+    values, absent = _by_class(truth_N, probability_NC.argmax(1), weight_N, class_names, rare)
+    values |= _of_predictions(probability_NC, weight_N)
+    values["ece"] = calibration_error(probability_NC, truth_N, weight_N)
+    values["patient_f1_macro"] = _patient_f1(probability_NC, truth_N, weight_N, patient_N)
+    present = np.unique(truth_N)
+    if len(present) > 1:
+        areas = [roc_auc_score(truth_N == c, probability_NC[:, c], sample_weight=weight_N) for c in present]
+        values["auroc_macro"] = float(np.mean(areas))
+    else:
+        absent["auroc_macro"] = f"every recording of the split is {class_names[present[0]]}"
+    return checked(values, absent)
+
+
+def _by_class(
+    truth_N: NDArray[np.int64],
+    predicted_N: NDArray[np.int64],
+    weight_N: Array,
+    class_names: Sequence[str],
+    rare: Sequence[str],
+) -> tuple[dict[str, float], dict[str, str]]:
+    _, recall_C, f1_C, _ = precision_recall_fscore_support(
+        truth_N, predicted_N, labels=range(len(class_names)), sample_weight=weight_N, zero_division=0.0
+    )
+    present = set(np.unique(truth_N).tolist())
+    values = {
+        "accuracy": weighted_mean((truth_N == predicted_N).astype(np.float64), weight_N),
+        "balanced_accuracy": float(np.mean([recall_C[c] for c in sorted(present)])),
+        "f1_macro": float(np.mean([f1_C[c] for c in sorted(present)])),
+    }
+    absent: dict[str, str] = {}
+    for index, name in enumerate(class_names):
+        if index in present:
+            values |= {f"f1/{name}": f1_C[index], f"recall/{name}": recall_C[index]}
+        else:
+            absent |= dict.fromkeys((f"f1/{name}", f"recall/{name}"), f"no recording of the split is {name}")
+    rare_f1 = [f1_C[index] for index, name in enumerate(class_names) if name in rare and index in present]
+    if rare_f1:
+        values["f1_rare"] = float(np.mean(rare_f1))
+    else:
+        absent["f1_rare"] = "no recording of the split is of a rare class" if rare else "the data name no rare classes"
+    return values, absent
+
+
+def _of_predictions(probability_NC: Array, weight_N: Array) -> dict[str, float]:
+    predicted_N = probability_NC.argmax(1)
+    share_C = np.bincount(predicted_N, weights=weight_N, minlength=probability_NC.shape[1]) / weight_N.sum()
+    used = share_C[share_C > 0]
+    return {
+        "predicted_classes": float(len(np.unique(predicted_N))),
+        "largest_share": float(share_C.max()),
+        "prediction_entropy": float(max(0.0, -(used * np.log(used)).sum())),
+        "probability_sd": float(np.mean([weighted_sd(column_N, weight_N) for column_N in probability_NC.T])),
+    }
+
+
+def calibration_error(probability_NC: Array, truth_N: NDArray[np.int64], weight_N: Array) -> float:
+    """Expected calibration error: mean over confidence bins of |accuracy - confidence|, weighted by the bin's share.
+
+    Bins are BINS equal parts of [0, 1], each open below and closed above.
+    """
+    confidence_N = probability_NC.max(1)
+    gap_N = (probability_NC.argmax(1) == truth_N) - confidence_N
+    bin_N = np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return float(np.abs(np.bincount(bin_N, weights=weight_N * gap_N)).sum() / weight_N.sum())
+
+
+def _patient_f1(
+    probability_NC: Array, truth_N: NDArray[np.int64], weight_N: Array, patient_N: NDArray[np.str_]
+) -> float:
+    """Macro-F1 over units of patient and true class, each with its mean probabilities and its mean weight."""
+    num_classes = probability_NC.shape[1]
+    _, patient_index_N = np.unique(patient_N, return_inverse=True)
+    unit_U, unit_N = np.unique(patient_index_N * num_classes + truth_N, return_inverse=True)
+    sum_UC = np.stack([np.bincount(unit_N, weights=weight_N * column_N) for column_N in probability_NC.T], axis=1)
+    unit_weight_U = np.bincount(unit_N, weights=weight_N) / np.bincount(unit_N)
+    truth_U = unit_U % num_classes
+    _, _, f1, _ = precision_recall_fscore_support(
+        truth_U, sum_UC.argmax(1), labels=np.unique(truth_U), sample_weight=unit_weight_U, zero_division=0.0
+    )
+    return float(np.mean(f1))
