@@ -1,0 +1,238 @@
+"""Simulated ABR recordings with ground truth: patients, their responses, residual noise, and a clinician's labels.
+
+Everything made here is simulated and is called so wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data import physiology
+from core.data.cohort import (
+    CLASS_NAMES,
+    CLASS_SHARE,
+    COCHLEAR,
+    LOUDEST_DB,
+    NEUROPATHY,
+    RATES_PER_S,
+    RECORDINGS_PER_PATIENT,
+    SESSION_STEPS,
+    Patients,
+    draw_patients,
+    draw_sessions,
+)
+from core.data.noise import SAMPLES, SAMPLING_RATE_HZ, residual_noise, residual_sd_uv
+from core.data.reader import label_threshold, read_wave_v, sees_wave_v
+from core.data.recordings import Fold, Recordings
+from core.tasks.abr_options import SimulatedData
+
+Split = Literal["train", "val", "test"]
+QUOTA: Final[Mapping[Split, int]] = {"train": 3, "val": 8, "test": 8}
+"""Least number of patients of every class (as far as a split of five times as many patients is asked for)."""
+STREAM: Final[Mapping[Split, int]] = {"train": 0, "val": 1, "test": 2}
+"""Each split draws from a random stream of its own: changing the size of one leaves the others as they were."""
+SWEEPS: Final = (1500.0, 0.4, 500.0, 4000.0)
+"""Sweeps of a recording: median, spread of the logarithm, least, most."""
+NOISE_DEGREES_OF_FREEDOM: Final = 250
+"""Degrees of freedom of the device's own noise estimate behind FMP."""
+FMP_WINDOW_MS: Final = (5.0, 13.3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Simulation:
+    """Recordings in three splits and, row by row, what they were made from."""
+
+    fold: Fold
+    latents: Mapping[Split, pd.DataFrame]
+
+
+def simulate(data: SimulatedData) -> Simulation:
+    """The data set that `data` describes: the same numbers for the same options, patients in one split only.
+
+    Rare classes are raised to a quota of patients; where that distorts the class shares of validation and test,
+    `weight` restores the clinic's (mean weight 1). Training recordings carry no weight.
+    """
+    train, train_latents = simulate_split("train", data.train, data.seed)
+    val, val_latents = simulate_split("val", data.val, data.seed)
+    test, test_latents = simulate_split("test", data.test, data.seed)
+    return Simulation(
+        fold=Fold(train=train, val=val, test=test),
+        latents={"train": train_latents, "val": val_latents, "test": test_latents},
+    )
+
+
+def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
+    """One split of `recordings` recordings, and their latents."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split],)))
+    count = min(recordings, max(round(recordings / RECORDINGS_PER_PATIENT), len(CLASS_SHARE) * QUOTA[split]))
+    patients = draw_patients(rng, count, QUOTA[split])
+    latents = _draw_latents(rng, patients, recordings)
+    clean = _waveforms(latents)
+    signal = clean + residual_noise(rng, _column(latents, "noise_sd_uv"), _column(latents, "highpass_hz"))
+    table = _labelled(rng, split, latents, clean, signal)
+    return table, latents
+
+
+def _column(latents: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    return latents[name].to_numpy(dtype=np.float64)
+
+
+def _draw_latents(rng: np.random.Generator, patients: Patients, recordings: int) -> pd.DataFrame:
+    """One row per recording: who, which stimulus, and the true waves."""
+    count = len(patients.hearing_class)
+    each = 1 + rng.multinomial(recordings - count, np.full(count, 1 / count))
+    patient = np.repeat(np.arange(count), each)
+    level = _kept_levels(rng, draw_sessions(rng, patients.threshold_db), patient)
+    rates, shares = np.array(RATES_PER_S).T
+    sweeps = np.clip(SWEEPS[0] * np.exp(rng.normal(0.0, SWEEPS[1], recordings)), SWEEPS[2], SWEEPS[3])
+    latents = pd.DataFrame({name: getattr(patients, name)[patient] for name in Patients.__dataclass_fields__})
+    latents.insert(0, "patient", patient)
+    latents["level_db"] = level
+    latents["rate_per_s"] = rng.choice(rates, count, p=shares)[patient]
+    latents["sweeps"] = np.round(sweeps)
+    latents["noise_sd_uv"] = residual_sd_uv(rng, patient, _column(latents, "sweeps"))
+    return _with_waves(rng, latents)
+
+
+def _kept_levels(
+    rng: np.random.Generator, sessions_PS: NDArray[np.float64], patient: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """For each recording a step of its patient's session: a random part of the session, in order, nothing twice."""
+    order = rng.permuted(np.tile(np.arange(SESSION_STEPS), (len(sessions_PS), 1)), axis=1)
+    first = np.flatnonzero(np.r_[True, patient[1:] != patient[:-1]])
+    position = np.arange(len(patient)) - np.repeat(first, np.diff(np.r_[first, len(patient)]))
+    step = order[patient, position % SESSION_STEPS]
+    step = step[np.lexsort((step, patient))]
+    return np.asarray(sessions_PS[patient, step])
+
+
+def _with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame:
+    """Adds effective levels, latencies and amplitudes of the waves, as physiology has them for the class."""
+    kind = latents["hearing_class"].to_numpy()
+    age, rate = _column(latents, "age_years"), _column(latents, "rate_per_s")
+    level, threshold = _column(latents, "level_db"), _column(latents, "threshold_db")
+    female = latents["female"].to_numpy(dtype=np.bool_)
+    sensation, shift = level - threshold, threshold - physiology.NORMAL_THRESHOLD_DB
+    recruits = (kind == COCHLEAR) | (kind == NEUROPATHY)
+    for_latency = np.where(recruits, physiology.cochlear_latency_level_db(level, shift, sensation), level - shift)
+    for_amplitude = np.where(recruits, physiology.cochlear_amplitude_level_db(level, shift, sensation), level - shift)
+    scatter = 0.2 + 0.3 * np.exp(-np.maximum(for_latency, 0.0) / 20.0)
+    own = 0.8 * _column(latents, "latency_z") + 0.6 * rng.standard_normal(len(level))
+    interval = physiology.interval_i_v_ms(age) + _column(latents, "interval_ms")
+    late = np.where(kind == NEUROPATHY, _column(latents, "interval_ms"), 0.0)
+    usual = physiology.wave_v_latency_ms(np.maximum(for_latency, -10.0), age, rate, female)
+    wave_v = np.clip(usual + scatter * own + late, 4.8, 13.0)
+    amplitude = physiology.wave_v_amplitude_uv(for_amplitude, age, rate, female)
+    amplitude *= _column(latents, "amplitude_factor") * np.exp(rng.normal(0.0, 0.15, len(level)))
+    amplitude *= physiology.near_threshold(sensation) * (threshold <= LOUDEST_DB)
+    early = _column(latents, "early_factor") * (kind != NEUROPATHY)
+    return latents.assign(
+        effective_level_db=for_latency,
+        amplitude_uv=amplitude,
+        latency_v_ms=wave_v,
+        latency_iii_ms=wave_v - interval * (1 - physiology.share_i_iii(age)),
+        latency_i_ms=wave_v - interval,
+        ratio_i=early * physiology.early_wave_ratio(for_amplitude, rate, half_level_db=55.0, at_high_level=0.6),
+        ratio_iii=early * physiology.early_wave_ratio(for_amplitude, rate, half_level_db=45.0, at_high_level=0.6),
+        expected_ms=physiology.wave_v_latency_ms(level, age, rate, female),
+    )
+
+
+def _waveforms(latents: pd.DataFrame) -> NDArray[np.float32]:
+    """Noise-free responses (N, SAMPLES) in microvolts: waves I, III and V as Gaussians, the slow negative after V."""
+    time = (np.arange(SAMPLES) * 1000.0 / SAMPLING_RATE_HZ).astype(np.float32)
+    width = _column(latents, "width_factor") * (1 + 0.3 * physiology.immaturity(_column(latents, "age_years")))
+    amplitude = _column(latents, "amplitude_uv")
+    trough_width = np.where(_column(latents, "highpass_hz") > 50.0, 1.1, 1.8)
+    complex_v = _wave_v(time[None, :] - _as32(latents["latency_v_ms"]), width, _column(latents, "trough"), trough_width)
+    reading = _wave_v(np.linspace(0, 5, 51, dtype=np.float32)[None, :], width, _column(latents, "trough"), trough_width)
+    scale = amplitude / (reading[:, 0] - reading.min(axis=1))
+    waves = scale[:, None].astype(np.float32) * complex_v
+    for wave, narrower in (("i", 0.6), ("iii", 0.75)):
+        size = (amplitude * _column(latents, f"ratio_{wave}")).astype(np.float32)[:, None]
+        waves += size * _bump(time[None, :] - _as32(latents[f"latency_{wave}_ms"]), (0.42 * narrower * width)[:, None])
+    return np.asarray(waves, dtype=np.float32)
+
+
+def _as32(column: pd.Series) -> NDArray[np.float32]:
+    return column.to_numpy(dtype=np.float32)[:, None]
+
+
+def _bump(offset_ms: NDArray[np.float32], sd_ms: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.asarray(np.exp(-0.5 * (offset_ms / sd_ms.astype(np.float32)) ** 2), dtype=np.float32)
+
+
+def _wave_v(
+    offset_ms: NDArray[np.float32],
+    width: NDArray[np.float64],
+    trough: NDArray[np.float64],
+    trough_width_ms: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Wave V of height 1 at offset 0 and the slow negative wave behind it."""
+    width = width[:, None]
+    slow = _bump(offset_ms - (2.0 * width).astype(np.float32), trough_width_ms[:, None] * width)
+    # The slow wave grows only after the peak, so that it does not move the peak's latency.
+    onset = 1 / (1 + np.exp(-np.clip((offset_ms - 0.9) / 0.2, -30, 30)))
+    return np.asarray(_bump(offset_ms, 0.42 * width) - trough[:, None].astype(np.float32) * slow * onset, np.float32)
+
+
+def _labelled(
+    rng: np.random.Generator,
+    split: Split,
+    latents: pd.DataFrame,
+    clean: NDArray[np.float32],
+    signal: NDArray[np.float32],
+) -> Recordings:
+    """The table a clinic would have, with the truth beside it."""
+    kind = latents["hearing_class"].to_numpy(dtype=np.int64)
+    patient = latents["patient"].to_numpy()
+    time = np.asarray(np.arange(SAMPLES) * 1000.0 / SAMPLING_RATE_HZ, dtype=np.float64)
+    amplitude, noise = _column(latents, "amplitude_uv"), _column(latents, "noise_sd_uv")
+    exists = sees_wave_v(rng, amplitude, noise)
+    expected = np.where(amplitude > 0, latents["latency_v_ms"], latents["expected_ms"])
+    latency, height = read_wave_v(rng, signal, time, expected)
+    in_file = label_threshold(rng, latents.groupby("patient")["threshold_db"].first().to_numpy())
+    static = (
+        np.floor(latents["age_years"]),
+        latents["level_db"],
+        latents["rate_per_s"],
+        _fmp(rng, signal, time, noise),
+    )
+    return Recordings(
+        signal=signal,
+        sampling_rate_hz=SAMPLING_RATE_HZ,
+        unit="uV",
+        patient=np.char.add(f"{split}-", np.char.zfill(patient.astype(np.str_), 5)),
+        static=np.stack([np.asarray(column, dtype=np.float32) for column in static], axis=1),
+        class_names=CLASS_NAMES,
+        hearing_class=kind,
+        threshold_db=in_file[patient].astype(np.float32),
+        peak_exist=exists.astype(np.float32),
+        peak_latency_ms=np.where(exists, latency, np.nan).astype(np.float32),
+        peak_amplitude_uv=np.where(exists, height, np.nan).astype(np.float32),
+        clean=clean,
+        weight=None if split == "train" else _restoring_weight(kind),
+    )
+
+
+def _fmp(
+    rng: np.random.Generator, signal: NDArray[np.float32], time: NDArray[np.float64], noise: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """F statistic of the averaged response against the device's estimate of its residual noise."""
+    window = (time >= FMP_WINDOW_MS[0]) & (time <= FMP_WINDOW_MS[1])
+    estimate = noise**2 * rng.chisquare(NOISE_DEGREES_OF_FREEDOM, len(noise)) / NOISE_DEGREES_OF_FREEDOM
+    return np.asarray(signal[:, window].var(axis=1, dtype=np.float64) / estimate)
+
+
+def _restoring_weight(kind: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights of mean 1 under which the classes present have the clinic's shares."""
+    count = np.bincount(kind, minlength=len(CLASS_SHARE))
+    share = np.where(count > 0, CLASS_SHARE, 0.0)
+    per_class = share / share.sum() * len(kind) / np.maximum(count, 1)
+    return np.asarray(per_class[kind], dtype=np.float32)
