@@ -1,0 +1,179 @@
+"""Option paths: which there are, and the frozen options that values on some of them make."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, to_jsonable_python
+
+from abr_tune.errors import UserError
+from abr_tune.plan.explain import found, requirement
+
+M = TypeVar("M", bound=BaseModel)
+_EXACT = 2**53
+"""Whole numbers up to here survive as floating point."""
+
+
+class ImpossibleOptions(UserError):
+    """Values that together make no valid options."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__(tuple(faults))
+
+    @property
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """Path of the option or group of options, and what is wrong with it as the rest of the sentence."""
+        faults: tuple[tuple[str, str], ...] = self.args[0]
+        return faults
+
+    def __str__(self) -> str:
+        return "; ".join(f"{path}: {message}" if path else message for path, message in self.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One field of an options model, at any depth."""
+
+    path: str
+    """Dotted, by alias: `loss.weights.class`."""
+    owner: type[BaseModel]
+    """The model the field stands in."""
+    name: str
+    """The field's name in `owner`."""
+    field: FieldInfo
+    default: Any
+    """JSON-ready; None when the field is required or its group has no default."""
+
+    @property
+    def models(self) -> tuple[type[BaseModel], ...]:
+        """The options models the field may hold; empty for a single option."""
+        return tuple(kind for kind in _members(self.field.annotation) if _is_model(kind))
+
+    @property
+    def nullable(self) -> bool:
+        """Whether the field may be null."""
+        return type(None) in _members(self.field.annotation)
+
+
+@lru_cache(maxsize=32)
+def option_paths(model: type[BaseModel]) -> Mapping[str, Option]:
+    """Every path of an options model in reading order, groups of options included."""
+    found: dict[str, Option] = {}
+    for option in _options_of(model, "", _defaults(model), ()):
+        found.setdefault(option.path, option)
+    return found
+
+
+def resolve(model: type[M], values: Mapping[str, Any]) -> M:
+    """The options that `values` (path -> value, later ones win) make on top of the documented defaults.
+
+    A mapping given for a group of options changes those it names. Raises `ImpossibleOptions`, which names every path
+    that does not fit and every rule between options that is broken.
+    """
+    try:
+        return model.model_validate_json(json.dumps(_whole(_tree(model, values))), strict=True)
+    except ValidationError as fault:
+        pairs = [(path_of(error), requirement(error) + found(error)) for error in fault.errors(include_url=False)]
+        raise ImpossibleOptions(list(dict.fromkeys(pairs))) from None
+
+
+def faults_of(model: type[BaseModel], values: Mapping[str, Any]) -> list[ErrorDetails]:
+    """What `resolve` would refuse, as pydantic says it; empty when all is well."""
+    return faults_in(model, _tree(model, values))
+
+
+def faults_in(model: type[BaseModel], data: Any) -> list[ErrorDetails]:
+    """What a model refuses in plain data, read as strictly as JSON: no number is made of a text."""
+    try:
+        model.model_validate_json(json.dumps(_whole(data)), strict=True)
+    except ValidationError as fault:
+        return fault.errors(include_url=False)
+    return []
+
+
+def leaves(model: type[BaseModel], path: str, value: Any) -> dict[str, Any]:
+    """A mapping given for a group of options, taken apart into single options; anything else as it is."""
+    option = option_paths(model).get(path)
+    if option is None or not option.models or not isinstance(value, Mapping) or not value:
+        return {path: value}
+    apart: dict[str, Any] = {}
+    for key, part in value.items():
+        apart |= leaves(model, f"{path}.{key}", part)
+    return apart
+
+
+def path_of(error: ErrorDetails) -> str:
+    """The dotted option path of a finding; an index is part of it, as in `balance.weights.2`."""
+    return ".".join(str(part) for part in error["loc"])
+
+
+def _tree(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults as nested data, with the values put in their places."""
+    tree = copy.deepcopy(_defaults(model))
+    for path, value in values.items():
+        for leaf, part in leaves(model, path, value).items():
+            _put(tree, leaf.split("."), part)
+    return tree
+
+
+def _put(tree: dict[str, Any], parts: Sequence[str], value: Any) -> None:
+    for part in parts[:-1]:
+        if not isinstance(tree.get(part), dict):
+            tree[part] = {}
+        tree = tree[part]
+    if value != {} or not isinstance(tree.get(parts[-1]), dict):
+        tree[parts[-1]] = copy.deepcopy(value)
+
+
+@lru_cache(maxsize=32)
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """The documented defaults as nested JSON-ready data; required fields are left out."""
+    known: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if not field.is_required():
+            value = field.get_default(call_default_factory=True, validated_data=known)
+            known[field.alias or name] = to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
+    return known
+
+
+def _options_of(
+    model: type[BaseModel], prefix: str, values: Mapping[str, Any], above: tuple[type[BaseModel], ...]
+) -> Iterator[Option]:
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        option = Option(prefix + key, model, name, field, values.get(key))
+        yield option
+        for inner in option.models:
+            if inner not in above:  # a model may hold itself
+                known = option.default if isinstance(option.default, dict) else _defaults(inner)
+                yield from _options_of(inner, f"{option.path}.", known, (*above, model))
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of an annotation, looked for through `Annotated` and unions."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return tuple(kind for part in get_args(annotation) for kind in _members(part))
+    return (annotation,)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _whole(data: Any) -> Any:
+    """The data with `1e3` and `20.0` as the whole numbers they are, so that they fit whole-number options."""
+    if isinstance(data, float) and data.is_integer() and abs(data) < _EXACT:
+        return int(data)
+    if isinstance(data, Mapping):
+        return {key: _whole(value) for key, value in data.items()}
+    return [_whole(value) for value in data] if isinstance(data, list | tuple) else data
