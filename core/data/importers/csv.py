@@ -1,0 +1,198 @@
+"""A CSV file with one row per recording and named columns.
+
+| column | content |
+|---|---|
+| `patient` | patient id; required |
+| `sampling_rate_hz` | the same in every row; required |
+| `s0`, `s1`, ... `s199` | the samples, the stimulus at `s0`; required, none missing |
+| `unit` | `uV` or `z` (each recording standardised by itself), the same in every row; `uV` when the column is absent |
+| `age_years`, `intensity_db_nhl`, `rate_per_s`, `fmp` | static parameters |
+| `class` | name of the hearing-loss class, kept as it is spelt |
+| `threshold_db` | hearing threshold, dB nHL |
+| `peak_exist` | 1 wave V is visible, 0 it is not |
+| `peak_latency_ms`, `peak_amplitude_uv` | wave V; a latency alone says that the wave is visible |
+| `sweeps`, `frequency_khz` | responses averaged; frequency of a tone (empty: click) |
+
+Columns may stand in any order and the optional ones may be absent; an empty cell (or NA, NaN) is a missing value.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.check import DataMistakes, DataProblem, at_rows, find_problems
+from core.data.importers.concatenate import concatenate
+from core.data.recordings import STATIC, Recordings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS: Final = ("threshold_db", "peak_exist", "peak_latency_ms", "peak_amplitude_uv")
+EXTRA: Final = ("sweeps", "frequency_khz")
+TEXT: Final = ("patient", "class", "unit")
+REQUIRED: Final = ("patient", "sampling_rate_hz")
+COLUMNS: Final = (*TEXT, "sampling_rate_hz", *STATIC, *LABELS, *EXTRA)
+MISSING: Final = ("", "NA", "NaN", "nan")
+FIRST_LINE: Final = 2
+"""Line of the file the first recording stands in."""
+
+
+def read_csv(files: Sequence[Path]) -> Recordings:
+    """One table of the rows of all files, in order; the files share sampling rate, unit and number of samples.
+
+    Raises:
+        DataMistakes: everything that is wrong, with line and column.
+    """
+    frames = [_frame(file) for file in files]
+    mistakes = [
+        DataMistakes(str(file), found)
+        for file, frame in zip(files, frames, strict=True)
+        if (found := list(_frame_problems(frame)))
+    ]
+    if mistakes:
+        raise _joined(mistakes)
+    names = sorted({str(name) for frame in frames if "class" in frame for name in frame["class"].dropna().unique()})
+    tables = [_table(frame, tuple(names), file) for file, frame in zip(files, frames, strict=True)]
+    return concatenate(tables, [str(file) for file in files])
+
+
+def _joined(mistakes: Sequence[DataMistakes]) -> DataMistakes:
+    if len(mistakes) == 1:
+        return mistakes[0]
+    problems = [replace(p, message=f"in {m.source}: {p.message}") for m in mistakes for p in m.problems]
+    return DataMistakes(f"{len(mistakes)} files", problems)
+
+
+def _frame(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        with file.open(encoding="utf-8-sig") as text:
+            header = text.readline()
+        if ";" in header and "," not in header:
+            raise DataMistakes(
+                str(file), [DataProblem("columns are separated by semicolons", line=1, hint=_SEMICOLONS)]
+            )
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            return _parsed(file)
+    except UnicodeDecodeError as fault:
+        problem = DataProblem(f"not text in UTF-8 (byte {fault.start})", hint="save it as CSV UTF-8")
+        raise DataMistakes(str(file), [problem]) from fault
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as fault:
+        reason = re.sub(r"^.*C error: ", "", str(fault)).strip()
+        raise DataMistakes(str(file), [DataProblem(f"not a table: {reason}")]) from fault
+
+
+def _parsed(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(
+        file,
+        encoding="utf-8-sig",
+        dtype=dict.fromkeys(TEXT, "str"),
+        keep_default_na=False,
+        na_values=list(MISSING),
+        skip_blank_lines=False,  # so that rows are lines
+        float_precision="round_trip",
+        index_col=False,  # else a cell too many in every row shifts the columns
+        low_memory=False,
+    )
+
+
+_SEMICOLONS: Final = "save it with commas between columns and points in numbers"
+
+
+def _samples(frame: pd.DataFrame) -> list[str]:
+    """The sample columns in the order of time."""
+    return sorted(
+        (name for name in map(str, frame.columns) if re.fullmatch(r"s\d+", name)), key=lambda name: int(name[1:])
+    )
+
+
+def _frame_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
+    yield from _column_problems(frame)
+    samples = _samples(frame)
+    for name in map(str, frame.columns):
+        if name not in TEXT and (name in COLUMNS or name in samples):
+            yield from _cell_problems(frame[name], name, required=name in samples or name == "sampling_rate_hz")
+    for name in ("sampling_rate_hz", "unit"):
+        if name in frame and frame[name].nunique() > 1:
+            first = frame[name].dropna().iloc[0]
+            row = int(np.flatnonzero((frame[name] != first).to_numpy())[0])
+            yield DataProblem(f"{first} at first, {frame[name].iloc[row]} here", line=row + FIRST_LINE, column=name)
+    if "patient" in frame:
+        yield from _in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
+
+
+def _column_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
+    samples = _samples(frame)
+    for name in map(str, frame.columns):
+        if name not in COLUMNS and name not in samples:
+            near = get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COLUMNS)} and s0, s1, ..."
+            yield DataProblem(f"unknown column {name!r}", line=1, hint=hint)
+    for name in REQUIRED:
+        if name not in frame:
+            yield DataProblem(f"the column {name} is missing", line=1)
+    if not samples:
+        yield DataProblem("there are no samples", line=1, hint="name their columns s0, s1, ...")
+    elif gaps := sorted(set(range(int(samples[-1][1:]) + 1)) - {int(name[1:]) for name in samples}):
+        yield DataProblem(f"the column s{gaps[0]} is missing", line=1)
+    if not len(frame):
+        yield DataProblem("there are no recordings")
+
+
+def _cell_problems(column: pd.Series[Any], name: str, *, required: bool) -> Iterator[DataProblem]:
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong_N = (numbers.isna() & column.notna()).to_numpy()
+    for problem in at_rows(wrong_N, name, "{}"):
+        cell = problem.message if problem.row is None else f"{str(column.iloc[problem.row])!r} is not a number"
+        yield from _in_lines([replace(problem, message=cell or problem.message)])
+    if required:
+        yield from _in_lines(at_rows(column.isna().to_numpy(), name, "the number is missing"))
+
+
+def _in_lines(problems: Iterator[DataProblem] | Sequence[DataProblem]) -> Iterator[DataProblem]:
+    """The same problems, told by the line of the file."""
+    for problem in problems:
+        yield problem if problem.row is None else replace(problem, line=problem.row + FIRST_LINE)
+
+
+def _table(frame: pd.DataFrame, class_names: tuple[str, ...], file: Path) -> Recordings:
+    count = len(frame)
+
+    def numbers(name: str) -> NDArray[np.float32]:
+        return frame[name].to_numpy(np.float32) if name in frame else np.full(count, np.nan, np.float32)
+
+    columns: dict[str, Any] = {name: numbers(name) for name in LABELS}
+    columns |= {name: numbers(name) for name in EXTRA if name in frame}
+    visible_N = np.isnan(columns["peak_exist"]) & ~np.isnan(columns["peak_latency_ms"])
+    columns["peak_exist"] = np.where(visible_N, np.float32(1), columns["peak_exist"])
+    index = {name: position for position, name in enumerate(class_names)}
+    classes = frame["class"].map(index).fillna(-1) if "class" in frame else np.full(count, -1)
+    unit: Any = frame["unit"].dropna().iloc[0] if "unit" in frame and frame["unit"].notna().any() else "uV"
+    recordings = Recordings(
+        signal=frame[_samples(frame)].to_numpy(np.float32),
+        sampling_rate_hz=float(frame["sampling_rate_hz"].iloc[0]),
+        unit=unit,
+        patient=np.array(frame["patient"].tolist(), dtype=np.str_),
+        static=np.column_stack([numbers(name) for name in STATIC]),
+        class_names=class_names,
+        hearing_class=np.asarray(classes, dtype=np.int64),
+        origin=file.name,
+        **columns,
+    )
+    if problems := list(_in_lines(find_problems(recordings))):
+        raise DataMistakes(str(file), problems)
+    return recordings
