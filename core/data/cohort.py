@@ -23,7 +23,8 @@ AGE_GROUPS: Final = ((0.72, 0.0, 1.0), (0.19, 1.0, 6.0), (0.06, 6.0, 18.0), (0.0
 RATES_PER_S: Final = ((21.1, 0.03), (29.3, 0.14), (33.3, 0.61), (37.7, 0.14), (41.1, 0.08))
 """Click rate and its share: 33.7 +- 3.6 /s as in the clinic."""
 HIGHPASS_HZ: Final = ((33.0, 0.5), (100.0, 0.5))
-"""Device high-pass and its share; the clinic used both, in unknown proportion."""
+LOWPASS_HZ: Final = ((1500.0, 0.5), (3000.0, 0.5))
+"""Corners of the device's band and their shares; the clinic used all four, in unknown proportion."""
 START_LEVELS_DB: Final = ((50.0, 0.05), (60.0, 0.15), (70.0, 0.20), (80.0, 0.40), (90.0, 0.15), (100.0, 0.05))
 """First level of a series and its share."""
 SESSION_STEPS: Final = 24
@@ -55,6 +56,7 @@ class Patients:
     trough: NDArray[np.float64]
     """Depth of the slow negative wave after V relative to V."""
     highpass_hz: NDArray[np.float64]
+    lowpass_hz: NDArray[np.float64]
 
 
 def patients_per_class(patients: int, quota: int) -> NDArray[np.int64]:
@@ -83,6 +85,7 @@ def draw_patients(rng: np.random.Generator, count: int, quota: int) -> Patients:
         width_factor=np.exp(rng.normal(0.0, 0.12, count)),
         trough=np.clip(rng.normal(0.6, 0.15, count), 0.2, 1.0),
         highpass_hz=_drawn(rng, HIGHPASS_HZ, count),
+        lowpass_hz=_drawn(rng, LOWPASS_HZ, count),
     )
 
 

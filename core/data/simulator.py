@@ -74,7 +74,8 @@ def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings
     patients = draw_patients(rng, count, QUOTA[split])
     latents = _draw_latents(rng, patients, recordings)
     clean = _waveforms(latents)
-    signal = clean + residual_noise(rng, _column(latents, "noise_sd_uv"), _column(latents, "highpass_hz"))
+    band = _column(latents, "highpass_hz"), _column(latents, "lowpass_hz")
+    signal = clean + residual_noise(rng, _column(latents, "noise_sd_uv"), *band)
     table = _labelled(rng, split, latents, clean, signal)
     return table, latents
 
