@@ -31,7 +31,7 @@ def read(path: Path) -> Recordings:
     Raises:
         DataMistakes: the file is absent, a folder, damaged, of another kind, or holds recordings that make no sense.
     """
-    reader, _ = FILES[_suffix(path)]
+    reader, _ = FILES[suffix_of(path)]
     try:
         recordings = reader(readable(path))
     except _Foreign as foreign:
@@ -50,7 +50,7 @@ def write(recordings: Recordings, path: Path) -> None:
         DataMistakes: another suffix, or recordings that `read` would refuse.
         OSError: the file cannot be written.
     """
-    _, writer = FILES[_suffix(path)]
+    _, writer = FILES[suffix_of(path)]
     check(recordings)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -90,7 +90,12 @@ class _Foreign(ValueError):
     """A readable file that is no table of recordings, or not all of one."""
 
 
-def _suffix(path: Path) -> Suffix:
+def suffix_of(path: Path) -> Suffix:
+    """Which kind of file of recordings a path names.
+
+    Raises:
+        DataMistakes: neither.
+    """
     for suffix in get_args(Suffix):
         if path.suffix.lower() == suffix:
             return suffix  # type: ignore[no-any-return]

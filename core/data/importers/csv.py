@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem, at_rows, find_problems
-from core.data.importers.concatenate import concatenate
+from core.data.concatenate import concatenate
 from core.data.recordings import STATIC, Recordings
 
 if TYPE_CHECKING:

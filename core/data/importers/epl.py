@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem, check
-from core.data.importers.concatenate import concatenate
+from core.data.concatenate import concatenate
 from core.data.recordings import STATIC, Recordings
 
 _PERIOD: Final = re.compile(r"SAMPLE \(.{1,2}sec\):\s*([0-9.]+)")

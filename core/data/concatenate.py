@@ -13,18 +13,19 @@ from core.data.check import DataMistakes, DataProblem
 from core.data.recordings import Recordings
 
 
-def concatenate(tables: Sequence[Recordings], sources: Sequence[str]) -> Recordings:
-    """One table of several, in order, named by their sources; their notes are joined.
+def concatenate(tables: Sequence[Recordings], sources: Sequence[str] = ()) -> Recordings:
+    """One table of several, in order; their notes are joined. `sources` names them for messages.
 
     Raises:
         DataMistakes: they differ in sampling rate, unit, classes or number of samples.
     """
     first = tables[0]
-    for table, source in zip(tables[1:], sources[1:], strict=True):
+    names = sources or [f"table {number}" for number in range(len(tables))]
+    for table, source in zip(tables[1:], names[1:], strict=True):
         for name in ("sampling_rate_hz", "unit", "samples", "class_names"):
             ours, theirs = getattr(first, name), getattr(table, name)
             if ours != theirs:
-                problem = DataProblem(f"{name} is {theirs}, but {ours} in {sources[0]}", hint="import them one by one")
+                problem = DataProblem(f"{name} is {theirs}, but {ours} in {names[0]}", hint="import them one by one")
                 raise DataMistakes(source, [problem])
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for table in tables for name in table.columns()):
