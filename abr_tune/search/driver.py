@@ -1,0 +1,402 @@
+"""The search itself: which trial is next, what becomes of a running one, and what the study is told.
+
+Knows neither Ray nor Optuna: an executor trains what `ask` hands out and reports back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from optuna.trial import FrozenTrial
+from pydantic import BaseModel
+
+from abr_tune.plan.overrides import ImpossibleOptions, resolve
+from abr_tune.plan.plan import Plan
+from abr_tune.plan.space import OutsideSpace, Raw
+from abr_tune.runs import RunFolder
+from abr_tune.search.events import (
+    EpochDone,
+    Listener,
+    TrialFinished,
+    TrialRecord,
+    TrialStarted,
+    TrialState,
+    VerdictGiven,
+)
+from abr_tune.search.executor import Job, Ruling
+from abr_tune.search.pruning import RANKINGS, Board, Pause, Ranking, milestones
+from abr_tune.search.samplers import SAMPLERS, Observation, distribution
+from abr_tune.search.study import PARKED, VALUES, Ending, Study, ended_record, record_of
+from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
+from core.health import Verdict
+from core.report import EpochReport
+
+RETRIES: Final = 2
+"""Times a trial is started again after its worker died."""
+FAILURES_BEFORE_GIVING_UP: Final = 5
+"""Failed trials after which a search is given up in which no trial ever ended otherwise."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A trial that has not ended."""
+
+    number: int
+    name: str | None
+    values: Mapping[str, Any]
+    """Path -> value."""
+    length: int | None = None
+    """Epochs it is going to train, where its options say."""
+    epoch: int = 0
+    """Epochs finished and known."""
+    cleared: int = 0
+    """Epoch up to which no ranking is due any more."""
+    last: EpochReport | None = None
+    """Of its last whole epoch."""
+    broken: EpochReport | None = None
+    """The report from within an epoch it sent last, unless a whole one followed."""
+    verdict: Verdict | None = None
+    """Why it is to be pruned."""
+    parked: bool = False
+    losses: int = 0
+    """Workers that died under it."""
+    seconds: dict[int, float] = field(default_factory=dict)
+
+
+class Driver:
+    """The `Source` of a search: start points, then the sampler's proposals, ranked against one another as they run.
+
+    `folder` is the run's. Trials the study holds as running or waiting are continued before new ones are made.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: Study,
+        folder: Path,
+        listener: Listener,
+        *,
+        interrupted: Callable[[], bool] = lambda: False,
+        ranking: Ranking | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._study = study
+        self._folder = RunFolder(folder)
+        self._listener = listener
+        self._interrupted = interrupted
+        self._ranking: Ranking = ranking or RANKINGS[plan.pruner.kind]
+        self._clock = clock
+        self._started = clock()
+        self._board = Board(plan.objective.direction)
+        self._sampler = SAMPLERS[plan.sampler.kind](plan.space, plan.sampler, plan.seed, plan.objective.direction)
+        self._distributions = {side.name: distribution(side) for side in plan.space.coordinates}
+        self._open: dict[int, _Open] = {}
+        self._queue: deque[int] = deque()
+        """Open trials that nobody trains at the moment and that are to go on."""
+        self._ended: Counter[str] = Counter()
+        self._complete: set[int] = set()
+        self._failures = 0
+        """Failed trials of this process; those of earlier ones may have been mended since."""
+        self._tried: list[BaseModel] = []
+        """Options of the start points so far."""
+        self._take_over()
+        self._start_points = deque(plan.start_from)
+
+    @property
+    def done(self) -> bool:
+        """Whether no trial will be started any more and none is open."""
+        return not self._open and not self._may_begin()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the plan's time is over."""
+        limit = self._plan.budget.seconds
+        return limit is not None and self._clock() - self._started >= limit
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether only failures came of this search, so many that it is not worth going on."""
+        others = self._ended["complete"] + self._ended["pruned"]
+        return self._failures >= (FAILURES_BEFORE_GIVING_UP if not others else self._plan.budget.trials)
+
+    @property
+    def parked(self) -> tuple[int, ...]:
+        """Trials that are paused, in the order of their numbers."""
+        return tuple(sorted(number for number, trial in self._open.items() if trial.parked))
+
+    def should_stop(self) -> bool:
+        """Whether everything is to end now. Asked several times a second, so it also writes what is due."""
+        self._study.flush_if_due()
+        return self._interrupted() or self.out_of_time
+
+    def ask(self) -> Job | None:
+        """The next stretch of training: a trial to go on with, a start point, or the sampler's proposal."""
+        if self.should_stop():
+            return None
+        if self._queue:
+            return self._go_on(self._open[self._queue.popleft()])
+        while self._may_begin():
+            trial = self._begin_start_point() if self._start_points else self._begin_proposal()
+            if trial is not None:
+                self._listener(TrialStarted(trial.number, trial.name, trial.values))
+                return self._job(trial)
+        self._prune_parked()
+        return None
+
+    def report(self, key: int, step: TrialStep) -> Ruling:
+        """Note an epoch, tell the listener, and rule."""
+        trial, report = self._open[key], step.report
+        if report.complete:
+            self._note(trial, report)
+            trial.last = report
+        trial.broken = None if report.complete else report
+        for verdict in step.verdicts:
+            self._listener(VerdictGiven(key, verdict))
+        if step.stop:
+            trial.verdict = step.stop
+            return "stop"
+        return self._rank(trial)
+
+    def finish(self, key: int) -> None:
+        """Tell the study how a trial ended. A paused one stays open, for `promote`."""
+        trial = self._open[key]
+        value = self._value(trial.last)
+        if trial.parked:
+            return
+        if trial.verdict is not None:
+            self._prune(trial, trial.verdict)
+        elif trial.broken is not None:
+            self._prune(trial, _broke_off(trial.broken))
+        elif value is None:
+            self._prune(trial, self._absent(trial))
+        else:
+            self._end(trial, Ending(state="complete", value=value, attributes=self._scores(trial)))
+
+    def crash(self, key: int, error: str) -> None:
+        """The user's code raised: the trial failed, and is not tried again."""
+        trial = self._open[key]
+        self._failures += 1
+        self._end(trial, Ending(state="failed", attributes=self._scores(trial) | {"error": error}))
+
+    def lost(self, key: int, error: str) -> None:
+        """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
+        trial = self._open[key]
+        trial.losses += 1
+        if trial.losses <= RETRIES:
+            self._queue.append(key)
+        else:
+            self.crash(key, f"its worker died {trial.losses} times: {error}")
+
+    def promote(self, number: int) -> None:
+        """Let a paused trial go on from its checkpoint: it is handed out next."""
+        trial = self._open[number]
+        if trial.parked:
+            trial.parked, trial.verdict, trial.cleared = False, None, trial.epoch
+            self._queue.append(number)
+
+    def close(self) -> None:
+        """End the search: whatever is unfinished waits in the study, to go on under its number."""
+        if self._open:
+            self._study.interrupt({number: trial.epoch for number, trial in self._open.items()})
+        self._open.clear()
+        self._queue.clear()
+
+    def _take_over(self) -> None:
+        """Learn from the trials the study holds, and queue those an earlier driver left unfinished."""
+        for stored in self._study.trials():
+            record, values = record_of(stored), stored.system_attrs[VALUES]
+            number = record.number
+            for epoch, value in sorted(stored.intermediate_values.items()):
+                self._board.record(number, epoch, value)
+            if record.name is not None:
+                self._tried.append(self._options(values))
+            if (raw := self._raw(stored, values)) is not None:
+                self._sampler.running(number, raw)
+            if record.state in {"running", "waiting"}:
+                self._reopen(record, values, stored.system_attrs.get(PARKED))
+                continue
+            self._ended[record.state] += 1
+            if record.state == "complete":
+                self._complete.add(number)
+            self._sampler.learn(number, self._observed(number, record.state, record.value))
+
+    def _reopen(self, record: TrialRecord, values: Mapping[str, Any], parked: Mapping[str, Any] | None) -> None:
+        trial = self._open[record.number] = _Open(record.number, record.name, values, epoch=record.epochs)
+        history = read_history(self._folder.trial(record.number) / HISTORY)
+        trial.seconds = {report.epoch: report.seconds for report in history}
+        # A driver that was killed may have died between a report and its ruling; one that was interrupted did not.
+        trial.cleared = record.epochs if record.state == "waiting" else 0
+        if parked is None:
+            self._queue.append(record.number)
+        else:
+            trial.parked, trial.verdict = True, Verdict(**parked)
+
+    def _raw(self, stored: FrozenTrial, values: Mapping[str, Any]) -> Mapping[str, Raw] | None:
+        """Where an earlier trial lies in the space as it is now; None when it lies outside."""
+        if not stored.params:
+            return None
+        if all(self._distributions.get(side) == known for side, known in stored.distributions.items()):
+            return stored.params
+        try:
+            return self._plan.space.encode(values)
+        except OutsideSpace:
+            return None
+
+    def _options(self, values: Mapping[str, Any]) -> BaseModel:
+        return resolve(self._plan.task.options, {**self._plan.train, **values})
+
+    def _may_begin(self) -> bool:
+        counted = self._ended["complete"] + self._ended["pruned"] + len(self._open)
+        return not self.gave_up and counted < self._plan.budget.trials
+
+    def _begin_start_point(self) -> _Open | None:
+        """Record the next start point; None when the same configuration was started before."""
+        point = self._start_points.popleft()
+        options = self._options(point.values)
+        if options in self._tried:
+            return None
+        self._tried.append(options)
+        space, tree = self._plan.space, options.model_dump(mode="json", by_alias=True)
+        values = {path: at_path(tree, path) for path in space.paths}
+        try:
+            raw = space.encode(values)
+        except OutsideSpace:
+            return self._begin({}, values | dict(point.values), point.name)
+        self._sampler.running(self._study.next_number, raw)
+        active = space.propose(lambda side: raw[side.name])
+        return self._begin(raw, {path: values[path] for path in active} | dict(point.values), point.name)
+
+    def _begin_proposal(self) -> _Open | None:
+        """Record the sampler's next proposal; None when its values make no valid options, which is a failed trial."""
+        raw = self._sampler.propose(self._study.next_number)
+        trial = self._begin(raw, self._plan.space.propose(lambda side: raw[side.name]), None)
+        try:
+            self._options(trial.values)
+        except ImpossibleOptions as error:
+            self._listener(TrialStarted(trial.number, None, trial.values))
+            self.crash(trial.number, f"its values make no valid options: {error}")
+            return None
+        return trial
+
+    def _begin(self, raw: Mapping[str, Raw], values: Mapping[str, Any], name: str | None) -> _Open:
+        number = self._study.begin(raw, {side: self._distributions[side] for side in raw}, values, name)
+        self._open[number] = _Open(number, name, values)
+        return self._open[number]
+
+    def _go_on(self, trial: _Open) -> Job:
+        self._study.resume(trial.number)
+        self._listener(TrialStarted(trial.number, trial.name, trial.values, trial.epoch))
+        return self._job(trial)
+
+    def _job(self, trial: _Open) -> Job:
+        plan, options = self._plan, self._options(trial.values)
+        length = getattr(options, "epochs", None)
+        trial.length = length if isinstance(length, int) else None
+        due = milestones(plan.pruner, trial.length)
+        return Job(
+            key=trial.number,
+            options=options,
+            seed=plan.seed,
+            folder=self._folder.trial(trial.number),
+            config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data),
+            since=trial.epoch,
+            milestones=tuple(epoch for epoch in due if epoch > trial.epoch),
+        )
+
+    def _note(self, trial: _Open, report: EpochReport) -> None:
+        """Record an epoch. One that is known already comes from a checkpoint; an earlier one from a fresh start."""
+        value, known = self._value(report), self._board.curve(trial.number)
+        trial.seconds[report.epoch] = report.seconds
+        if report.epoch == trial.epoch and known.get(report.epoch) == value:
+            return
+        if report.epoch <= trial.epoch:
+            self._study.rewind(trial.number, report.epoch)
+            self._board.rewind(trial.number, report.epoch)
+            trial.cleared = min(trial.cleared, report.epoch - 1)
+        trial.epoch = report.epoch
+        if value is not None:
+            self._board.record(trial.number, report.epoch, value)
+            self._study.report(trial.number, report.epoch, value)
+        self._listener(EpochDone(trial.number, report, value))
+
+    def _rank(self, trial: _Open) -> Ruling:
+        """Compare with the other trials; never twice at an epoch, and never at a trial's last."""
+        if trial.epoch <= trial.cleared or trial.epoch == trial.length:
+            return "go_on"
+        standing = self._board.standing(trial.number, trial.epoch, self._complete)
+        found = self._ranking(standing, self._plan.pruner) if standing is not None else None
+        trial.cleared = trial.epoch
+        if isinstance(found, Pause):
+            trial.parked, trial.verdict = True, found.why
+            self._study.park(trial.number, asdict(found.why))
+            return "pause"
+        trial.verdict = found
+        return "stop" if found is not None else "go_on"
+
+    def _value(self, report: EpochReport | None) -> float | None:
+        return None if report is None else report.metrics.get(self._plan.objective.metric)
+
+    def _scores(self, trial: _Open) -> dict[str, Any]:
+        """What the study is told of any ended trial; metrics that decide something have a column of their own."""
+        scores: dict[str, Any] = {"epoch": trial.epoch, "seconds": round(sum(trial.seconds.values()), 3)}
+        if trial.last is None:
+            return scores
+        metrics = dict(trial.last.metrics)
+        headline = {self._plan.objective.metric, *(criterion.metric for criterion in self._plan.gate)}
+        return scores | {"metrics": metrics} | {name: metrics[name] for name in sorted(headline & metrics.keys())}
+
+    def _absent(self, trial: _Open) -> Verdict:
+        metric = self._plan.objective.metric
+        reason = "it was never reported" if trial.last is None else trial.last.absent.get(metric, "it was not reported")
+        why = f"{metric} is absent at the end: {reason}"
+        return Verdict(level="stop", rule="objective_absent", why=why, epoch=trial.epoch)
+
+    def _prune_parked(self) -> None:
+        """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
+        if not self._queue and all(trial.parked for trial in self._open.values()):
+            for trial in list(self._open.values()):
+                if trial.verdict is not None:
+                    self._prune(trial, trial.verdict)
+
+    def _prune(self, trial: _Open, verdict: Verdict) -> None:
+        why = {"pruned_by": verdict.rule, "why": verdict.why, "evidence": plain(verdict.evidence)}
+        self._end(trial, Ending(state="pruned", attributes=self._scores(trial) | why))
+
+    def _end(self, trial: _Open, ending: Ending) -> None:
+        self._study.finish(trial.number, ending)
+        del self._open[trial.number]
+        self._ended[ending.state] += 1
+        if ending.state == "complete":
+            self._complete.add(trial.number)
+        self._sampler.learn(trial.number, self._observed(trial.number, ending.state, ending.value))
+        self._listener(TrialFinished(ended_record(trial.number, trial.name, trial.values, ending)))
+
+    def _observed(self, number: int, state: TrialState, value: float | None) -> Observation | None:
+        """What the sampler may learn: a stopped trial's curve counts at the epochs it reached, a failed one's not."""
+        if state == "failed":
+            return None
+        return Observation(value=value) if value is not None else Observation(curve=dict(self._board.curve(number)))
+
+
+def at_path(tree: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of nested options; None below a group that is null."""
+    value: Any = tree
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _broke_off(report: EpochReport) -> Verdict:
+    return Verdict(
+        level="stop",
+        rule="non_finite",
+        why=f"training broke off within epoch {report.epoch}: something was not finite",
+        epoch=report.epoch,
+        evidence=report.evidence,
+    )

@@ -1,0 +1,84 @@
+"""What passes between the one who decides (a `Source`) and the one who trains (an executor)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from abr_tune.trial import TrialStep
+from core.health import HealthOptions
+from core.tasks.task import Task
+
+Ruling = Literal["go_on", "stop", "pause"]
+"""Train the next epoch; end for good; end for now, to go on from the checkpoint when the source asks again."""
+
+ExecutorName = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One stretch of training: from the start or from the folder's checkpoint until it ends or is told to."""
+
+    key: int
+    """The source's own number for it."""
+    options: BaseModel
+    seed: int
+    folder: Path
+    config: Mapping[str, Any]
+    """What the folder's `config.yaml` says."""
+    since: int = 0
+    """Epochs the source knows already."""
+    milestones: tuple[int, ...] = ()
+    """Epochs after which a ruling is due before another is trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What every training of a run has in common; sent to each worker once."""
+
+    task: Task
+    dataset: Any
+    """What `task.load` returned; None for a task without data. Read only."""
+    health: HealthOptions
+    baselines: Mapping[str, float]
+    cpus: int = 1
+
+
+class Source(Protocol):
+    """Hands out jobs and hears what becomes of them. An executor calls it from one thread.
+
+    Every job ends in exactly one of `finish`, `crash` and `lost`, or is still open when the executor was told to stop.
+    """
+
+    def ask(self) -> Job | None:
+        """The next job; None when there is none now. Only asked while fewer jobs are open than the executor may run."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether no job will ever come again."""
+        ...
+
+    def report(self, key: int, step: TrialStep) -> Ruling:
+        """An epoch has ended, or something stopped being finite."""
+        ...
+
+    def finish(self, key: int) -> None:
+        """The training has ended, by itself or because of a ruling."""
+        ...
+
+    def crash(self, key: int, error: str) -> None:
+        """The task's code raised."""
+        ...
+
+    def lost(self, key: int, error: str) -> None:
+        """The worker died under it."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether everything is to end now, for a signal or a deadline."""
+        ...

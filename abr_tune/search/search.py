@@ -1,0 +1,224 @@
+"""The two things an executor is used for: searching a space, and training a list of configurations."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from abr_tune.plan.plan import Plan, Resources
+from abr_tune.runs import RunFolder
+from abr_tune.search.driver import RETRIES, Driver
+from abr_tune.search.events import Listener, TrialRecord
+from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
+from abr_tune.search.inline import run_inline
+from abr_tune.search.launch import Cluster
+from abr_tune.search.signals import Interruption, catch_signals
+from abr_tune.search.study import Study, sqlite_url
+from abr_tune.trial import TrialStep, training_config
+from core.health import Verdict
+from core.report import EpochReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a search ended. Unfinished trials wait in the study and go on when it is searched again."""
+
+    state: Literal["finished", "interrupted"]
+    ended_by: Literal["budget", "time", "failures", "signal"]
+    """failures: nothing but failed trials came of it, or as many as the whole budget."""
+    signal: int | None
+    records: tuple[TrialRecord, ...]
+    """All trials, by number, those of earlier commands included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One configuration to be trained outside the study, as confirmation does."""
+
+    options: BaseModel
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What became of a training."""
+
+    training: Training
+    reports: tuple[EpochReport, ...]
+    """By epoch, those of an earlier, interrupted part included; whole epochs only."""
+    stopped: Verdict | None = None
+    """The health rule that ended it early."""
+    error: str | None = None
+    """What the task's code raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What became of a list of trainings."""
+
+    trained: tuple[Trained, ...]
+    """Those that ended, in the order they were given; an interruption leaves the others out."""
+    signal: int | None
+    """The signal that interrupted them."""
+
+
+def search(
+    plan: Plan,
+    *,
+    folder: Path,
+    dataset: Any,
+    baselines: Mapping[str, float],
+    executor: ExecutorName,
+    jobs: int,
+    storage: str | None = None,
+    address: str | None = None,
+    listener: Listener = lambda _event: None,
+    cluster: Cluster | None = None,
+) -> Outcome:
+    """Search until the plan's budget is spent or somebody interrupts; goes on with what the study already holds.
+
+    `folder` is the run's folder and `storage` the study's URL, by default SQLite in that folder. `jobs` trials are
+    trained at a time (inline: one). `cluster` is a Ray that is running already; without it one is started for this
+    search, or joined at `address`. Ctrl-C and SIGTERM are caught.
+
+    Raises:
+        StorageFault: the study cannot be reached; trials stay as they are and go on next time.
+    """
+    study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objective)
+    shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
+    with catch_signals() as interruption:
+        driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption))
+        _run(driver, shared, interruption, executor, jobs, plan.resources, cluster, address)
+        done, gave_up = driver.done, driver.gave_up
+        driver.close()
+        records = tuple(study.records())
+        study.close()
+    if interruption:
+        return Outcome(state="interrupted", ended_by="signal", signal=interruption.signal, records=records)
+    ended_by: Literal["time", "failures", "budget"] = "failures" if gave_up else "budget" if done else "time"
+    return Outcome(state="finished", ended_by=ended_by, signal=None, records=records)
+
+
+def train_all(
+    trainings: Sequence[Training],
+    plan: Plan,
+    *,
+    dataset: Any,
+    baselines: Mapping[str, float],
+    executor: ExecutorName,
+    jobs: int,
+    address: str | None = None,
+    listener: Callable[[Training, TrialStep], None] = lambda _training, _step: None,
+    cluster: Cluster | None = None,
+) -> Batch:
+    """Train configurations with the plan's task, data and health rules, but without ranking and without the study.
+
+    A training whose folder holds a checkpoint goes on from it; one that had finished only says its result again.
+    Signals, `jobs`, `address` and `cluster` are as for `search`.
+    """
+    shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
+    with catch_signals() as interruption:
+        batch = _Trainings(trainings, plan, listener, lambda: bool(interruption))
+        _run(batch, shared, interruption, executor, jobs, plan.resources, cluster, address)
+    ended = [batch.trained[key] for key in range(len(trainings)) if key in batch.trained]
+    return Batch(trained=tuple(ended), signal=interruption.signal)
+
+
+class _Trainings:
+    """The `Source` of a list of trainings."""
+
+    def __init__(
+        self,
+        trainings: Sequence[Training],
+        plan: Plan,
+        listener: Callable[[Training, TrialStep], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self.trained: dict[int, Trained] = {}
+        self._trainings = trainings
+        self._plan = plan
+        self._listener = listener
+        self._interrupted = interrupted
+        self._queue = deque(range(len(trainings)))
+        self._reports: dict[int, dict[int, EpochReport]] = {key: {} for key in self._queue}
+        self._stopped: dict[int, Verdict] = {}
+        self._losses = dict.fromkeys(self._queue, 0)
+
+    @property
+    def done(self) -> bool:
+        """Whether every training has ended."""
+        return len(self.trained) == len(self._trainings)
+
+    def should_stop(self) -> bool:
+        """Whether somebody interrupted."""
+        return self._interrupted()
+
+    def ask(self) -> Job | None:
+        """The next training."""
+        if not self._queue or self.should_stop():
+            return None
+        key = self._queue.popleft()
+        training, plan = self._trainings[key], self._plan
+        config = training_config(plan.task_name, training.options, seed=training.seed, data=plan.data)
+        return Job(key=key, options=training.options, seed=training.seed, folder=training.folder, config=config)
+
+    def report(self, key: int, step: TrialStep) -> Ruling:
+        """Keep the report; only a health rule stops a training."""
+        if step.report.complete:
+            self._reports[key][step.report.epoch] = step.report
+        self._listener(self._trainings[key], step)
+        if step.stop is None:
+            return "go_on"
+        self._stopped[key] = step.stop
+        return "stop"
+
+    def finish(self, key: int) -> None:
+        """The training has ended."""
+        self._end(key, None)
+
+    def crash(self, key: int, error: str) -> None:
+        """The task's code raised."""
+        self._end(key, error)
+
+    def lost(self, key: int, error: str) -> None:
+        """The worker died: go on from the checkpoint, unless that has been tried enough."""
+        self._losses[key] += 1
+        if self._losses[key] <= RETRIES:
+            self._queue.append(key)
+        else:
+            self.crash(key, f"its worker died {self._losses[key]} times: {error}")
+
+    def _end(self, key: int, error: str | None) -> None:
+        reports = tuple(report for _, report in sorted(self._reports[key].items()))
+        stopped = self._stopped.get(key)
+        self.trained[key] = Trained(training=self._trainings[key], reports=reports, stopped=stopped, error=error)
+
+
+def _run(
+    source: Source,
+    shared: Shared,
+    interruption: Interruption,
+    executor: ExecutorName,
+    jobs: int,
+    resources: Resources,
+    cluster: Cluster | None,
+    address: str | None,
+) -> None:
+    """Let the executor work for `source`; an insistent second signal ends it at once."""
+    try:
+        if executor == "inline":
+            run_inline(source, shared)
+            return
+        with ExitStack() as stack:
+            ray = cluster or stack.enter_context(Cluster(jobs=jobs, resources=resources, address=address))
+            ray.run(source, shared, jobs=jobs, resources=resources)
+    except KeyboardInterrupt:
+        if not interruption:
+            raise

@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM while a search runs: the first asks for an orderly end, the second ends at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+CAUGHT: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Whether somebody asked for the end, and how."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    def notice(self, number: int, _frame: FrameType | None) -> None:
+        """The signal handler. Raises `KeyboardInterrupt` the second time."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@contextmanager
+def catch_signals() -> Iterator[Interruption]:
+    """Note signals instead of dying of them; outside the main thread, where nobody can, nothing is caught."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.signal(number, interruption.notice) for number in CAUGHT}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,328 @@
+"""The durable Optuna study, the only truth about trials.
+
+Every change of a trial is one transaction. Optuna's own calls commit each parameter, value and attribute by itself,
+which on SQLite costs ten times as much; so the tables of Optuna's storage (5.x) are written here, and read back
+through Optuna by the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import delete, insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from abr_tune.errors import StorageFault, UserError
+from abr_tune.runs import RunFolder
+from abr_tune.search.events import TrialRecord, TrialState as State
+from core.tasks.task import Objective
+
+VALUES: Final = "abr_tune:values"
+"""System attribute: path -> value as the training options take them, whatever became of the space since."""
+PARKED: Final = "abr_tune:parked"
+"""System attribute of a paused trial: the epoch it waits at and why it would be pruned there."""
+NAME: Final = "start_point"
+RESUME: Final = "resume"
+SECONDS_BETWEEN_WRITES: Final = 1.0
+SECONDS_TO_WAIT_FOR_A_LOCK: Final = 60
+
+STATES: Final[Mapping[TrialState, State]] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def sqlite_url(path: Path) -> str:
+    """The storage URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a trial ended, with everything that is written beside its state."""
+
+    state: State
+    """complete, pruned or failed."""
+    value: float | None = None
+    """Finite, for complete trials only."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """Values of one trial that are not yet in the storage."""
+
+    rewind: int | None = None
+    """Values from this epoch on belong to an earlier attempt and are deleted first."""
+    values: dict[int, float] = field(default_factory=dict)
+
+
+class Study:
+    """One study in one storage, with this process as its only writer.
+
+    Every method that touches the storage raises `StorageFault` when it cannot be reached or stays locked.
+    """
+
+    def __init__(self, storage: str, name: str, objective: Objective, *, clock: Callable[[], float] = time.monotonic):
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._clock = clock
+        self._written = clock()
+        self._unwritten: dict[int, _Unwritten] = {}
+        with _as_fault():
+            self._storage = _connect(storage)
+            study = optuna.create_study(
+                storage=self._storage, study_name=name, direction=objective.direction, load_if_exists=True
+            )
+            if study.metric_names != [objective.metric]:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    study.set_metric_names([objective.metric])
+            self._study_id = self._storage.get_study_id_from_name(name)
+        self._ids = {trial.number: trial._trial_id for trial in self.trials()}
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next trial."""
+        return len(self._ids)
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials as Optuna reads them, by number."""
+        with _as_fault():
+            return self._storage.get_all_trials(self._study_id, deepcopy=False)
+
+    def records(self) -> list[TrialRecord]:
+        """All trials, by number, with every value that was reported."""
+        self.flush()
+        return [record_of(trial) for trial in self.trials()]
+
+    def record(self, number: int) -> TrialRecord:
+        """One trial."""
+        self.flush()
+        with _as_fault():
+            return record_of(self._storage.get_trial(self._ids[number]))
+
+    def begin(
+        self,
+        raw: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        values: Mapping[str, Any],
+        name: str | None,
+    ) -> int:
+        """Record a trial as running, with its parameters; returns its number.
+
+        `raw` and `distributions` are by coordinate and empty for a start point outside the space; `values` are by path.
+        """
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(raw),
+            distributions=dict(distributions),
+            user_attrs={} if name is None else {NAME: name},
+            system_attrs={VALUES: dict(values)},
+        )
+        with _as_fault():
+            trial_id = self._storage.create_new_trial(self._study_id, trial)
+            with Session(self._storage.engine) as session:
+                number = int(session.get_one(models.TrialModel, trial_id).number)
+        self._ids[number] = trial_id
+        return number
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Note the finite objective of a running trial; written within about a second, and before its state changes."""
+        unwritten = self._unwritten.setdefault(number, _Unwritten())
+        unwritten.values[epoch] = value
+        self.flush_if_due()
+
+    def rewind(self, number: int, epoch: int) -> None:
+        """Values of a trial from `epoch` on belong to an attempt that is not continued: delete them."""
+        unwritten = self._unwritten.setdefault(number, _Unwritten())
+        unwritten.rewind = epoch if unwritten.rewind is None else min(epoch, unwritten.rewind)
+        unwritten.values = {known: value for known, value in unwritten.values.items() if known < epoch}
+
+    def flush(self) -> None:
+        """Write all noted values in one transaction."""
+        if self._unwritten:
+            with self._transaction() as session:
+                self._write_values(session, list(self._unwritten))
+            self._unwritten.clear()
+        self._written = self._clock()
+
+    def flush_if_due(self) -> None:
+        """Write what has been waiting for a second."""
+        if self._unwritten and self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
+            self.flush()
+
+    def finish(self, number: int, ending: Ending) -> None:
+        """Give a trial its last values, its attributes and its final state.
+
+        Raises `ValueError` for a complete trial without a value, and for a trial that has ended already.
+        """
+        state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
+        if (ending.value is not None) != (state is TrialState.COMPLETE) or not state.is_finished():
+            raise ValueError(f"trial {number} cannot end as {ending}")
+        with self._transaction() as session:
+            trial = session.get_one(models.TrialModel, self._ids[number])
+            if trial.state.is_finished():
+                raise ValueError(f"trial {number} has ended already")
+            self._write_values(session, [number])
+            self._set_attributes(session, number, ending.attributes)
+            self._drop_attributes(session, number, [RESUME])
+            if ending.value is not None:
+                stored, kind = models.TrialValueModel.value_to_stored_repr(ending.value)
+                row = {"trial_id": self._ids[number], "objective": 0, "value": stored, "value_type": kind}
+                session.execute(insert(models.TrialValueModel), [row])
+            trial.state = state
+            trial.datetime_complete = datetime.now()
+        self._unwritten.pop(number, None)
+
+    def park(self, number: int, state: Mapping[str, Any]) -> None:
+        """Remember that a running trial is paused, where, and why it would be pruned if it is never promoted."""
+        with self._transaction() as session:
+            self._write_values(session, [number])
+            self._set_attributes(session, number, {PARKED: dict(state)}, models.TrialSystemAttributeModel)
+        self._unwritten.pop(number, None)
+
+    def resume(self, number: int) -> None:
+        """A trial that was interrupted or paused runs again."""
+        with self._transaction() as session:
+            self._drop_attributes(session, number, [RESUME])
+            self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
+            session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
+
+    def interrupt(self, epochs: Mapping[int, int]) -> None:
+        """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished)."""
+        with self._transaction() as session:
+            self._write_values(session, list(epochs))
+            for number, epoch in epochs.items():
+                self._set_attributes(session, number, {RESUME: epoch})
+                session.get_one(models.TrialModel, self._ids[number]).state = TrialState.WAITING
+        for number in epochs:
+            self._unwritten.pop(number, None)
+
+    def close(self) -> None:
+        """Write what is left and let go of the storage."""
+        self.flush()
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with _as_fault(), Session(self._storage.engine) as session, session.begin():
+            yield session
+
+    def _write_values(self, session: Session, numbers: Sequence[int]) -> None:
+        model = models.TrialIntermediateValueModel
+        rows = []
+        for number in numbers:
+            unwritten = self._unwritten.get(number)
+            if unwritten is None:
+                continue
+            if unwritten.rewind is not None:
+                stale = (model.trial_id == self._ids[number]) & (model.step >= unwritten.rewind)
+                session.execute(delete(model).where(stale))
+            for epoch, value in unwritten.values.items():
+                stored, kind = model.intermediate_value_to_stored_repr(value)
+                row = {"step": epoch, "intermediate_value": stored, "intermediate_value_type": kind}
+                rows.append({"trial_id": self._ids[number]} | row)
+        if rows:
+            session.execute(insert(model), rows)
+
+    def _set_attributes(
+        self,
+        session: Session,
+        number: int,
+        attributes: Mapping[str, Any],
+        model: Any = models.TrialUserAttributeModel,
+    ) -> None:
+        self._drop_attributes(session, number, list(attributes), model)
+        rows = [
+            {"trial_id": self._ids[number], "key": key, "value_json": json.dumps(value, allow_nan=False)}
+            for key, value in attributes.items()
+        ]
+        if rows:
+            session.execute(insert(model), rows)
+
+    def _drop_attributes(
+        self, session: Session, number: int, keys: Sequence[str], model: Any = models.TrialUserAttributeModel
+    ) -> None:
+        session.execute(delete(model).where(model.trial_id == self._ids[number], model.key.in_(keys)))
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """What the study knows of a trial, without Optuna."""
+    seen = {"epoch": trial.user_attrs.get(RESUME, max(trial.intermediate_values, default=0))}
+    return TrialRecord(
+        number=trial.number,
+        name=trial.user_attrs.get(NAME),
+        state=STATES[trial.state],
+        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        params=trial.system_attrs.get(VALUES, trial.params),
+        **_said(seen | trial.user_attrs),
+    )
+
+
+def ended_record(number: int, name: str | None, values: Mapping[str, Any], ending: Ending) -> TrialRecord:
+    """The record of a trial that has just ended, as `Study.record` would read it."""
+    return TrialRecord(
+        number=number, name=name, state=ending.state, value=ending.value, params=values, **_said(ending.attributes)
+    )
+
+
+def read_records(folder: Path) -> list[TrialRecord]:
+    """The trials of the run in `folder`, by number, from its `study.db`, which may be in use.
+
+    Raises `UserError` when there is none: the run keeps its study elsewhere, or has not begun.
+    """
+    path = RunFolder(folder).study
+    if not path.is_file():
+        raise UserError(f"{folder} holds no study.db")
+    with _as_fault():
+        storage = _connect(sqlite_url(path))
+        studies = storage.get_all_studies()
+        trials = storage.get_all_trials(studies[0]._study_id, deepcopy=False) if studies else []
+        storage.engine.dispose()
+    return [record_of(trial) for trial in trials]
+
+
+def _said(said: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(
+        pruned_by=said.get("pruned_by"),
+        why=said.get("why"),
+        evidence=said.get("evidence"),
+        metrics=said.get("metrics"),
+        error=said.get("error"),
+        epochs=said.get("epoch", 0),
+        seconds=said.get("seconds", 0.0),
+    )
+
+
+def _connect(storage: str) -> RDBStorage:
+    arguments: dict[str, Any] = {"pool_pre_ping": True}
+    if storage.startswith("sqlite"):
+        arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT_FOR_A_LOCK}}
+    return RDBStorage(storage, engine_kwargs=arguments)
+
+
+@contextmanager
+def _as_fault() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StorageFault(f"the study's storage does not answer: {error}") from error

@@ -1,0 +1,197 @@
+"""One training in a folder: reports judged as they come, history and configuration on disk; knows no study.
+
+folder/
+  config.yaml       what is trained (JSON, which YAML readers read)
+  history.jsonl     one epoch report a line, on disk before the report is passed on
+  checkpoint/       the task's own
+  traceback.txt     only when the task's code raised
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, TextIO, TypeVar
+
+from pydantic import BaseModel
+
+from abr_tune.runs import write_atomically
+from core.health import HealthOptions, Verdict, judge
+from core.report import EpochReport
+from core.tasks.task import Task
+
+CONFIG: Final = "config.yaml"
+HISTORY: Final = "history.jsonl"
+CHECKPOINT: Final = "checkpoint"
+TRACEBACK: Final = "traceback.txt"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStep:
+    """A report and what the health rules say of it."""
+
+    report: EpochReport
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def stop(self) -> Verdict | None:
+        """The verdict that ends the training, if any."""
+        return next((verdict for verdict in self.verdicts if verdict.level == "stop"), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and words, for the way back from a worker."""
+        return {"report": self.report.to_json(), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> TrialStep:
+        """The step that `to_json` wrote."""
+        return cls(EpochReport.from_json(record["report"]), tuple(Verdict(**each) for each in record["verdicts"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The task's code raised: `error` in one line; the whole story is in the folder's `traceback.txt`."""
+
+    error: str
+
+
+def training_config(task: str, options: BaseModel, *, seed: int, data: BaseModel | None = None) -> dict[str, Any]:
+    """What `config.yaml` says: enough to train the same configuration again."""
+    config: dict[str, Any] = {"task": task}
+    if data is not None:
+        config["data"] = data.model_dump(mode="json", by_alias=True)
+    return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed}
+
+
+def run_trial(
+    task: Task,
+    options: BaseModel,
+    *,
+    seed: int,
+    folder: Path,
+    data: Any,
+    health: HealthOptions,
+    baselines: Mapping[str, float],
+    config: Mapping[str, Any] | None = None,
+    since: int = 0,
+    cpus: int = 1,
+) -> Iterator[TrialStep]:
+    """Train `options` in `folder` until the task is done or a health rule stops it; the stop is in the last step.
+
+    Where the folder holds a checkpoint, training goes on from it: the reports of earlier epochs come again from the
+    history (those after epoch `since`, and always the last), then new ones. Without one, it begins again and the old
+    history is dropped. `data` is what `task.load` returned, None for a task without data; `config` overrides what
+    `config.yaml` says. Whatever the task raises passes through.
+    """
+    pin_threads(cpus)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / CONFIG).exists():
+        write_atomically(
+            folder / CONFIG, json.dumps(config or training_config(task.name, options, seed=seed), indent=2) + "\n"
+        )
+    with_data = {} if data is None else {"data": data}
+    with closing(closable(task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data))) as reports:
+        yield from _judged(reports, folder / HISTORY, health, baselines, since)
+
+
+def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Crash]:
+    """`steps`, where an exception of the task's own code becomes a last `Crash` and a traceback file."""
+    with closing(closable(steps)) as guarded:
+        while True:
+            try:
+                step = next(guarded)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it ends one trial, not the search
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
+                yield Crash("".join(traceback.format_exception_only(error)).strip())
+                return
+            yield step
+
+
+def read_history(path: Path) -> list[EpochReport]:
+    """The reports in a `history.jsonl`; a last line torn by a crash is left out, a missing file is empty."""
+    if not path.exists():
+        return []
+    reports = []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if number == len(lines) and not line.endswith("\n"):
+            break
+        reports.append(EpochReport.from_json(json.loads(line)))
+    return reports
+
+
+def plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence as strict JSON takes it: what is not finite becomes the words nan, inf and -inf."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in evidence.items()
+    }
+
+
+def pin_threads(cpus: int) -> None:
+    """Let torch use `cpus` threads, whether it is imported already or will be; torch itself is not imported here."""
+    # One thread per trial: two trials of two threads on two cores ran four times slower than two of one.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(cpus)
+    if (torch := sys.modules.get("torch")) is not None and torch.get_num_threads() != cpus:
+        torch.set_num_threads(cpus)
+
+
+def closable(items: Iterable[Item]) -> Generator[Item]:
+    """`items` as a generator, so that `close` reaches it even where a task returned a plain iterator."""
+    yield from items
+
+
+def _judged(
+    reports: Iterator[EpochReport], path: Path, health: HealthOptions, baselines: Mapping[str, float], since: int
+) -> Iterator[TrialStep]:
+    """Record and judge the reports, beginning with what the history keeps of an earlier part of the run."""
+    first = next(reports, None)
+    if first is None:
+        return
+    old = read_history(path)
+    history: list[EpochReport] = []
+    for report in (report for report in old if report.epoch < first.epoch):
+        history.append(report)
+        if report.epoch > since:
+            yield (step := TrialStep(report, judge(history, health, baselines)))
+            if step.stop:
+                return
+    known = old == [*history, first]
+    if not known:
+        write_atomically(path, "".join(_line(report) for report in history))
+    with path.open("a", encoding="utf-8") as file:
+        for report in chain([first], reports):
+            if not known:
+                _append(file, report)
+            known = False
+            history.append(report)
+            yield (step := TrialStep(report, judge(history, health, baselines)))
+            if step.stop:
+                return
+
+
+def _line(report: EpochReport) -> str:
+    record = report.to_json()
+    if report.evidence:
+        record["evidence"] = plain(report.evidence)
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _append(file: TextIO, report: EpochReport) -> None:
+    file.write(_line(report))
+    file.flush()
+    os.fsync(file.fileno())
