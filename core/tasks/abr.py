@@ -1,13 +1,25 @@
-"""The ABR task: hearing-loss class, threshold, wave V and the denoised signal from one recording."""
+"""The ABR task: hearing-loss class, threshold, wave V and the denoised signal from one recording.
+
+Importing this module imports neither torch nor what stands on it: the methods do.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from core.report import EpochReport
 from core.tasks.abr_options import AbrData, AbrOptions
-from core.tasks.task import Objective, Task
+from core.tasks.task import Objective, Scores, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.recordings import Recordings
+    from core.tasks.abr_data import AbrDataset
 
 
 class AbrTask(Task):
@@ -17,3 +29,53 @@ class AbrTask(Task):
     options: ClassVar[type[BaseModel]] = AbrOptions
     data: ClassVar[Any] = AbrData
     objective: ClassVar[Objective | None] = Objective("val/class/f1_macro")
+
+    def load(self, data: Any, *, folder: Path) -> AbrDataset:
+        """Recordings, simulated or read from a file, divided by patient.
+
+        Raises ValueError (DataMistakes, TooFewPatients) when the file is missing or makes no sense.
+        """
+        from core.tasks.abr_data import load_dataset
+
+        return load_dataset(data, folder=folder)
+
+    def fingerprint(self, dataset: AbrDataset) -> str:
+        """SHA-256 over the recordings of every split."""
+        return dataset.fingerprint
+
+    def baselines(self, dataset: AbrDataset) -> Mapping[str, float]:
+        """Validation scores of the trivial predictors."""
+        from core.tasks.abr_run import baselines
+
+        return baselines(dataset, "val", dataset.held_out("val"))
+
+    def train(self, options: Any, *, seed: int, checkpoint: Path, **data: Any) -> Iterator[EpochReport]:
+        """Train one configuration on `data`, the data set that `load` returned; see `core.training.loop.train`.
+
+        Raises ValueError when the options and the data do not fit each other, or `checkpoint` holds another run.
+        """
+        from core.tasks.abr_run import build_run
+        from core.training.loop import train
+
+        yield from train(build_run(options, data["data"], seed=seed), checkpoint)
+
+    def evaluate(self, weights: Path, *, data: AbrDataset, split: str) -> Scores:
+        """Score saved weights on a split (`val` or `test`).
+
+        Weights of a cross-validation score the folds they were held out from; on other data their networks predict
+        together. Raises ValueError when the weights or the recordings do not fit.
+        """
+        from core.tasks.abr_evaluation import evaluate
+
+        return evaluate(weights, data, split)
+
+    def predict(self, weights: Path, recordings: Recordings | Path) -> pd.DataFrame:
+        """Predictions for a table or file of recordings, one row each; see `abr_prediction.prediction_table`."""
+        from core.tasks.abr_prediction import prediction_table
+        from core.tasks.abr_weights import load_model
+
+        if isinstance(recordings, Path):
+            from core.data.files import read
+
+            recordings = read(recordings)
+        return prediction_table(load_model(weights), recordings)

@@ -112,6 +112,8 @@ class SimulatedData(Options):
     test: Count = 4000
     """Recordings scored once, at the end; at least 8 patients of each class by quota."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    rare: tuple[str, ...] = ()
+    """Classes whose mean F1 is reported as `f1_rare`, by name."""
 
 
 class RecordedData(Options):
@@ -127,6 +129,8 @@ class RecordedData(Options):
     """Share of patients kept for the end (by_patient)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
     """Which patients are held out (by_patient)."""
+    rare: tuple[str, ...] = ()
+    """Classes whose mean F1 is reported as `f1_rare`, by name."""
 
     @model_validator(mode="after")
     def _leaves_training_patients(self) -> Self:

@@ -1,0 +1,35 @@
+"""Scores of saved weights on held-out recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.data.tensors import as_batch
+from core.metrics import Predictions, score, trivial_scores, with_skill
+from core.tasks.abr_data import AbrDataset, pooled
+from core.tasks.abr_prediction import adapted, predict
+from core.tasks.abr_weights import TrainedModel, load_model, predictions
+from core.tasks.task import Scores
+
+
+def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
+    """Every metric of the split beside its trivial baseline, which is fitted on the training split of `data`."""
+    model = load_model(weights)
+    fitted = [adapted(part, model.about) for part in data.held_out(split)]
+    trains = [adapted(part, model.about) for part in data.trains()]
+    everything = pooled(fitted)
+    if len(model.networks) > 1 and model.about.fingerprint == data.fingerprint:
+        said = _held_out_predictions(model, data, split)
+    else:
+        said = predict(model, everything)
+    baseline = trivial_scores(trains, fitted, everything, split=split, rare=data.rare).values
+    scores = with_skill(score(said, everything, split=split, rare=data.rare), baseline)
+    return Scores(metrics=scores.values, baselines=baseline, absent=scores.absent)
+
+
+def _held_out_predictions(model: TrainedModel, data: AbrDataset, split: str) -> Predictions:
+    """Each fold's network on the recordings it has not seen."""
+    folds = zip(model.networks, model.about.scalings, data.held_out(split), strict=True)
+    return Predictions.joined(
+        [predictions(network, scaling, as_batch(part), trained=model.about.trained) for network, scaling, part in folds]
+    )

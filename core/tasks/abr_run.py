@@ -1,0 +1,165 @@
+"""From options and recordings to a run: one network, loss and optimiser per fold, and what scores them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+
+from core.config import BalanceOptions
+from core.data.balancing import class_weights, sampling_probabilities
+from core.data.recordings import Recordings
+from core.data.scaling import Scaling, fit_scaling
+from core.data.tensors import Batch, as_batch
+from core.losses.multitask import MultiTaskLoss, build_loss
+from core.metrics import Predictions, score, trivial_scores, with_skill
+from core.models.network import AbrNetwork
+from core.tasks.abr_data import AbrDataset, pooled
+from core.tasks.abr_options import TERMS, AbrOptions, Term
+from core.tasks.abr_weights import About, intervals, network_for, predictions
+from core.training.optim import build_optimizer, steps_per_epoch
+from core.training.phases import spans
+from core.training.run import Evaluation, Learner, Run
+from core.training.seeds import torch_seed
+
+log = logging.getLogger(__name__)
+
+WEIGHTED_BY_COUNT: Final = frozenset({"balanced", "sqrt", "effective"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Part:
+    """One fold, ready to be trained and scored."""
+
+    network: AbrNetwork
+    scaling: Scaling
+    loss: MultiTaskLoss
+    train: Batch
+    val: Batch
+
+
+def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
+    """The run that `options` describe on `data`.
+
+    Raises ValueError when a phase has nothing to train, explicit class weights do not fit the classes, or the
+    recordings are too short for the network.
+    """
+    parts = [_part(options, fold.train, fold.val, seed=seed, fold=index) for index, fold in enumerate(data.folds)]
+    trained = _trained(options, parts)
+    phases = spans(options.phases.order, options.phases.boundaries, options.epochs)
+    for span in phases:
+        if not set(span.terms) & set(trained):
+            names = ", ".join(span.terms)
+            raise ValueError(f"nothing to train from epoch {span.first}: {names} have weight 0 or no labels")
+    reached = tuple(term for term in trained if term in phases[-1].terms)
+    _warn_of_double_counting(options.balance)
+    return Run(
+        identity={
+            "options": options.model_dump(mode="json", by_alias=True),
+            "seed": seed,
+            "data": data.fingerprint,
+        },
+        seed=seed,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        optimizer=options.optimizer,
+        phases=phases,
+        terms=TERMS,
+        trained=trained,
+        learners=tuple(
+            _learner(options, part, fold.train, index)
+            for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
+        ),
+        evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
+    )
+
+
+def baselines(data: AbrDataset, split: str, held_out: Sequence[Recordings]) -> Mapping[str, float]:
+    """Scores of the trivial predictors, fitted per fold, on the pooled `held_out` recordings."""
+    return trivial_scores(data.trains(), held_out, pooled(held_out), split=split, rare=data.rare).values
+
+
+def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int, fold: int) -> _Part:
+    scaling = fit_scaling(train)
+    counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(train.class_names))
+    torch.manual_seed(torch_seed(seed, "init", fold=fold))
+    return _Part(
+        network=network_for(options, scaling, train),
+        scaling=scaling,
+        loss=build_loss(options.loss, scaling, class_weights(counts, options.balance)),
+        train=as_batch(train),
+        val=as_batch(val),
+    )
+
+
+def _learner(options: AbrOptions, part: _Part, train: Recordings, fold: int) -> Learner:
+    steps = steps_per_epoch(len(train), batch_size=options.batch_size, accumulate=options.optimizer.accumulate)
+    balanced = options.balance.sampling == "balanced"
+    return Learner(
+        fold=fold,
+        network=part.network,
+        loss=part.loss,
+        optimizer=build_optimizer(part.network.parameter_groups(), options.optimizer),
+        examples=part.train,
+        draw_N=sampling_probabilities(train.hearing_class, options.balance) if balanced else None,
+        total_steps=steps * options.epochs,
+        warmup_steps=round(steps * options.optimizer.warmup_epochs),
+    )
+
+
+def _trained(options: AbrOptions, parts: Sequence[_Part]) -> tuple[Term, ...]:
+    """Terms with a weight above 0 and labels in the training split of some fold."""
+    labelled = {term for part in parts for term, weight in part.loss.denominators(part.train).items() if weight > 0}
+    return tuple(term for term in TERMS if options.loss.weights.of(term) > 0 and term in labelled)
+
+
+def _about(
+    options: AbrOptions,
+    data: AbrDataset,
+    parts: Sequence[_Part],
+    *,
+    trained: Sequence[Term],
+    seed: int,
+) -> About:
+    like = data.folds[0].train
+    return About(
+        options=options,
+        seed=seed,
+        fingerprint=data.fingerprint,
+        class_names=like.class_names,
+        sampling_rate_hz=like.sampling_rate_hz,
+        samples=like.samples,
+        unit=like.unit,
+        trained=tuple(trained),
+        scalings=tuple(part.scaling for part in parts),
+        intervals={},
+    )
+
+
+def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callable[[], Evaluation]:
+    held_out = data.held_out("val")
+    everything = pooled(held_out)
+    trivial = baselines(data, "val", held_out)
+
+    def evaluate() -> Evaluation:
+        said = Predictions.joined(
+            [predictions(part.network, part.scaling, part.val, trained=about.trained) for part in parts]
+        )
+        scores = score(said, everything, split="val", rare=data.rare)
+        return Evaluation(
+            values=with_skill(scores, trivial),
+            about=replace(about, intervals=intervals(said, everything)).to_json(),
+        )
+
+    return evaluate
+
+
+def _warn_of_double_counting(balance: BalanceOptions) -> None:
+    if balance.sampling == "balanced" and balance.scheme in WEIGHTED_BY_COUNT:
+        log.warning(
+            "balanced sampling and class weights by count (%s) together correct for frequency twice", balance.scheme
+        )

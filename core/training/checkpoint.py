@@ -1,0 +1,200 @@
+"""Checkpoints that are whole or not there, and training that goes on from them bit for bit.
+
+    folder/
+      epoch-000003/
+        model.safetensors       weights of every fold, and in its header what is needed to use them
+        optimizer.safetensors   moments and step counts, under the parameters' names
+        state.json              report, progress, loss history, and the SHA-256 of the other two
+      epoch-000004/
+
+A checkpoint is written under another name, flushed to disk and renamed; the last two are kept. Random numbers need no
+state: they are functions of seed, fold and epoch (`core.training.seeds`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.report import EpochReport
+from core.training.run import Learner, Progress, Run
+
+log = logging.getLogger(__name__)
+
+FORMAT: Final = 1
+KEPT: Final = 2
+MODEL: Final = "model.safetensors"
+OPTIMIZER: Final = "optimizer.safetensors"
+STATE: Final = "state.json"
+ABOUT: Final = "about"
+"""Key in the header of `model.safetensors` under which the JSON description of the weights stands."""
+NEW: Final = ".new-"
+
+
+class OtherRun(ValueError):
+    """The folder holds checkpoints of another configuration, seed or data set."""
+
+    def __init__(self, folder: str, differing: tuple[str, ...]) -> None:
+        super().__init__(folder, differing)
+
+    def __str__(self) -> str:
+        folder, differing = self.args
+        return f"{folder} holds a checkpoint of another run: {', '.join(differing)} differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a checkpoint holds besides tensors."""
+
+    report: EpochReport
+    losses: Mapping[str, Sequence[float]]
+    """Term -> training loss of every epoch it was on."""
+
+
+def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, Any]) -> None:
+    """Write the state after `saved.report`; `about` goes into the header of the weights.
+
+    Raises OSError when the disk refuses; older checkpoints are then untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    files = {MODEL: save(_weights(run.learners), {ABOUT: json.dumps(about)}), OPTIMIZER: save(_moments(run.learners))}
+    state = {
+        "format": FORMAT,
+        "identity": run.identity,
+        "report": saved.report.to_json(),
+        "losses": {term: list(losses) for term, losses in saved.losses.items()},
+        "learners": [asdict(learner.progress) for learner in run.learners],
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    files[STATE] = json.dumps(state, allow_nan=False).encode()
+    target = folder / f"epoch-{saved.report.epoch:06d}"
+    new = folder / f"{NEW}{target.name}"
+    new.mkdir()
+    for name, content in files.items():
+        _write(new / name, content)
+    _flush_folder(new)
+    if target.exists():
+        shutil.rmtree(target)
+    new.rename(target)
+    _flush_folder(folder)
+    for old in _epochs(folder)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path, run: Run) -> Saved | None:
+    """Put the newest sound checkpoint into the run's learners; None when there is none.
+
+    A damaged one is passed over with a warning in the log. Raises OtherRun when a sound one belongs to another run.
+    """
+    if not folder.exists():
+        return None
+    _sweep(folder)
+    for path in _epochs(folder):
+        try:
+            state, weights, moments = _read(path)
+        except (OSError, ValueError, KeyError, TypeError) as damage:
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path, damage)
+            continue
+        _check_identity(folder, state["identity"], run.identity)
+        for learner, progress in zip(run.learners, state["learners"], strict=True):
+            _restore(learner, weights, moments, Progress(**progress))
+        return Saved(EpochReport.from_json(state["report"]), state["losses"])
+    return None
+
+
+def _epochs(folder: Path) -> list[Path]:
+    """Checkpoints, newest first."""
+    return sorted(folder.glob("epoch-*"), reverse=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half written."""
+    for leftover in folder.glob(f"{NEW}*"):
+        shutil.rmtree(leftover)
+
+
+def _weights(learners: Sequence[Learner]) -> dict[str, Tensor]:
+    return {
+        f"fold{learner.fold}.{name}": tensor.detach().contiguous()
+        for learner in learners
+        for name, tensor in learner.network.state_dict().items()
+    }
+
+
+def _named(learner: Learner) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in learner.network.named_parameters():
+        yield f"fold{learner.fold}.{name}", parameter
+
+
+def _moments(learners: Sequence[Learner]) -> dict[str, Tensor]:
+    return {
+        f"{kind}/{name}": tensor.contiguous()
+        for learner in learners
+        for name, parameter in _named(learner)
+        for kind, tensor in learner.optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _restore(
+    learner: Learner, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], progress: Progress
+) -> None:
+    prefix = f"fold{learner.fold}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    learner.network.load_state_dict(own)
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in moments.items():
+        kind, _, name = key.partition("/")
+        by_name.setdefault(name, {})[kind] = tensor
+    learner.optimizer.state.clear()
+    for name, parameter in _named(learner):
+        if name in by_name:
+            learner.optimizer.state[parameter] = by_name[name]
+    for column, value in asdict(progress).items():
+        setattr(learner.progress, column, value)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    state: dict[str, Any] = json.loads((path / STATE).read_bytes())
+    if state["format"] != FORMAT:
+        raise ValueError(f"its format is {state['format']}, not {FORMAT}")
+    tensors = []
+    for name in (MODEL, OPTIMIZER):
+        content = (path / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != state["sha256"][name]:
+            raise ValueError(f"{name} is not what was written")
+        tensors.append(load(content))
+    return state, tensors[0], tensors[1]
+
+
+def _check_identity(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    # Compared as JSON, which knows no tuples.
+    expected = json.loads(json.dumps(wanted))
+    differing = tuple(sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key)))
+    if differing:
+        raise OtherRun(str(folder), differing)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

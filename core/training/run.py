@@ -1,0 +1,103 @@
+"""What is trained: records without behaviour, filled by a task and read by the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from core.config import OptimizerOptions
+from core.metrics import Values
+from core.training.phases import Span
+
+
+class Examples(Protocol):
+    """Training examples in memory; a batch is an index into them."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def take(self, index_B: Tensor, /) -> Self:
+        """Those at the index, in its order."""
+        ...
+
+
+class Loss(Protocol):
+    """A weighted sum of terms, each a sum over examples divided by a sum of their weights."""
+
+    def denominators(self, batch: Any, /) -> Mapping[Any, Tensor]:
+        """Term -> sum of the weights of the examples that carry its label."""
+        ...
+
+    def numerators(self, outputs: Any, batch: Any, terms: Iterable[Any], /) -> Mapping[Any, Tensor]:
+        """Term -> weighted sum over those examples; a term of weight 0 is missing."""
+        ...
+
+    def values(self, numerators: Mapping[Any, Tensor], denominators: Mapping[Any, Tensor], /) -> Mapping[Any, Tensor]:
+        """Term -> loss before its weight."""
+        ...
+
+    def total(self, values: Mapping[Any, Tensor], /) -> Tensor:
+        """What is minimised."""
+        ...
+
+
+@dataclass(kw_only=True, slots=True)
+class Progress:
+    """How far a learner has come; the part of its state that is neither weights nor moments."""
+
+    step: int = 0
+    """Optimiser steps tried, skipped ones included: the schedule counts these."""
+    streak: int = 0
+    """Steps in a row, up to now, in which something was not finite."""
+    last_finite_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Learner:
+    """One network in training; cross-validation trains one per fold, side by side."""
+
+    fold: int
+    network: nn.Module
+    loss: Loss
+    optimizer: Optimizer
+    examples: Examples
+    draw_N: NDArray[np.float64] | None
+    """(N,) probability of each example to be drawn, with replacement; None passes over all of them once."""
+    total_steps: int
+    warmup_steps: int
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of all learners together on what was held out, and what is stored with the weights."""
+
+    values: Values
+    about: Mapping[str, Any]
+    """JSON-ready: all that is needed to use the weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Run:
+    """One training: networks, losses, optimisers, phases, budget."""
+
+    identity: Mapping[str, Any]
+    """JSON-ready; a checkpoint continues only a run with the same one."""
+    seed: int
+    epochs: int
+    batch_size: int
+    optimizer: OptimizerOptions
+    phases: tuple[Span, ...]
+    terms: Sequence[str]
+    """Every term of the task, in its order."""
+    trained: Collection[str]
+    """Terms with a weight above 0 and labels in the training split; the others are never on."""
+    learners: tuple[Learner, ...]
+    evaluate: Callable[[], Evaluation]

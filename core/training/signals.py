@@ -1,0 +1,69 @@
+"""What the steps of an epoch say about its health, as plain numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Final
+
+import numpy as np
+
+from core.training.step import Step
+
+LARGE_NORM: Final = 10.0
+"""Gradient norm from which document 000 speaks of explosion."""
+SLOPE_EPOCHS: Final = 5
+"""Epochs the slope of a loss is fitted over."""
+
+
+@dataclass(slots=True)
+class EpochSteps:
+    """The optimiser steps of one epoch, of all folds."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def losses(self) -> dict[str, float]:
+        """Term -> training loss of the epoch before its weight: sums over all finite steps, then divided."""
+        numerators: dict[str, float] = defaultdict(float)
+        denominators: dict[str, float] = defaultdict(float)
+        for step in self.steps:
+            if step.broken is None:
+                for term, value in step.numerators.items():
+                    numerators[term] += value
+                    denominators[term] += step.denominators[term]
+        return {term: numerators[term] / denominators[term] for term in numerators if denominators[term] > 0}
+
+    def signals(self) -> dict[str, float]:
+        """`steps`, `non_finite` (skipped steps), and over the finite steps the gradient norm before clipping.
+
+        `grad_norm` is the median, `grad_norm_max` the largest, `grad_norm_over_10` the share above 10. `update_ratio`
+        is that of the epoch's last step, averaged over folds.
+        """
+        found = {"steps": float(len(self.steps))}
+        found["non_finite"] = float(sum(step.broken is not None for step in self.steps))
+        norms = [step.norm for step in self.steps if step.broken is None]
+        if norms:
+            found["grad_norm"] = median(norms)
+            found["grad_norm_max"] = max(norms)
+            found["grad_norm_over_10"] = fmean(norm > LARGE_NORM for norm in norms)
+        ratios = [step.update_ratio for step in self.steps if step.update_ratio is not None]
+        if ratios:
+            found["update_ratio"] = fmean(ratios)
+        return found
+
+
+def slopes(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Term -> slope per epoch of its last losses, as a share of their mean absolute value (least squares).
+
+    -0.02 means that the loss falls by two percent an epoch. A term with fewer than two losses has none.
+    """
+    found = {}
+    for term, losses in history.items():
+        last = np.asarray(losses[-SLOPE_EPOCHS:])
+        size = np.abs(last).mean() if last.size else 0.0
+        if last.size >= 2 and size > 0:
+            centred = np.arange(last.size) - (last.size - 1) / 2
+            found[term] = float(centred @ last / (centred @ centred) / size)
+    return found
