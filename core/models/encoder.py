@@ -28,9 +28,10 @@ class Standardise(nn.Module):
     def __init__(self, columns: tuple[int, ...], mean: tuple[float, ...], sd: tuple[float, ...]) -> None:
         super().__init__()
         self.columns = columns
-        self.register_buffer("mean_S", torch.tensor([mean[column] for column in columns]))
-        self.register_buffer("sd_S", torch.tensor([sd[column] for column in columns]))
-        self.register_buffer("heavy_S", torch.tensor([STATIC[column] in HEAVY_TAILED for column in columns]))
+        self.register_buffer("mean_S", torch.tensor([mean[column] for column in columns], dtype=torch.float32))
+        self.register_buffer("sd_S", torch.tensor([sd[column] for column in columns], dtype=torch.float32))
+        heavy = [STATIC[column] in HEAVY_TAILED for column in columns]
+        self.register_buffer("heavy_S", torch.tensor(heavy, dtype=torch.bool))
 
     def forward(self, static_BS: Tensor) -> Tensor:
         """(B, all columns) -> (B, 2 S): values, 0 where unknown, then 1 where known."""

@@ -54,6 +54,14 @@ def perceptron(features: int, hidden: int, outputs: int, dropout: float) -> nn.S
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout), readout)
 
 
+class NoClasses(nn.Module):
+    """The class head of data without classes: no logits, which a loss can still be summed over."""
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """(B, F) -> (B, 0)."""
+        return features_BF[:, :0]
+
+
 class ScalarHead(nn.Module):
     """One number per recording, bounded to the range of its labels, the mean of the labels at the start."""
 
@@ -76,17 +84,20 @@ class LatencyHead(nn.Module):
     prediction stays within it; nor can it leave the recording.
     """
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self, channels: int, target: Target | None) -> None:
         super().__init__()
         self.score = nn.Conv1d(channels, 1, 5, padding=2)
-        self.target = target
+        self.register_buffer("low", torch.tensor(target.low if target else -math.inf))
+        self.register_buffer("high", torch.tensor(target.high if target else math.inf))
 
     def forward(self, features_BCL: Tensor, time_L: Tensor) -> Tensor:
         """Features at the times `time_L` (ms) -> latency (B,) in ms."""
-        score_BL = self.score(features_BCL).squeeze(1)
-        if self.target is not None:
-            outside_L = (time_L < self.target.low) | (time_L > self.target.high)
-            score_BL = score_BL.masked_fill(outside_L, -1e4)
+        outside_L = (time_L < self.low) | (time_L > self.high)
+        # Finite, so that labels beyond the recording's end leave a mean over all of it rather than NaN.
+        score_BL = self.score(features_BCL).squeeze(1).masked_fill(outside_L, -1e4)
         latency_B: Tensor = score_BL.softmax(-1) @ time_L
         return latency_B
 

@@ -15,7 +15,7 @@ from core.data.recordings import STATIC
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
 from core.models.encoder import STEM_STRIDE, TOKEN_STRIDE, Block, Standardise, Stem
-from core.models.heads import LatencyHead, ScalarHead, SignalHead, perceptron
+from core.models.heads import LatencyHead, NoClasses, ScalarHead, SignalHead, perceptron
 from core.models.s4d import Kernel
 from core.tasks.abr_options import Input, ModelOptions, ModelSize
 
@@ -104,7 +104,7 @@ class AbrNetwork(nn.Module):
         self.up = nn.ConvTranspose1d(channels, fine, RATIO, stride=RATIO)
         self.fuse = nn.Conv1d(2 * fine, fine, 5, padding=2)
         features = 2 * channels + condition
-        self.class_head = perceptron(features, hidden, num_classes, dropout)
+        self.class_head = perceptron(features, hidden, num_classes, dropout) if num_classes else NoClasses()
         self.threshold_head = ScalarHead(features, hidden, dropout, scaling.threshold)
         self.exist_head = perceptron(features, hidden, 1, dropout)
         self.latency_head = LatencyHead(fine, scaling.latency)
