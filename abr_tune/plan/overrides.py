@@ -79,7 +79,7 @@ def resolve(model: type[M], values: Mapping[str, Any]) -> M:
     that does not fit and every rule between options that is broken.
     """
     try:
-        return model.model_validate_json(json.dumps(_whole(_tree(model, values))), strict=True)
+        return model.model_validate_json(strict_json(_tree(model, values)), strict=True)
     except ValidationError as fault:
         pairs = [(path_of(error), requirement(error) + found(error)) for error in fault.errors(include_url=False)]
         raise ImpossibleOptions(list(dict.fromkeys(pairs))) from None
@@ -93,10 +93,23 @@ def faults_of(model: type[BaseModel], values: Mapping[str, Any]) -> list[ErrorDe
 def faults_in(model: type[BaseModel], data: Any) -> list[ErrorDetails]:
     """What a model refuses in plain data, read as strictly as JSON: no number is made of a text."""
     try:
-        model.model_validate_json(json.dumps(_whole(data)), strict=True)
+        model.model_validate_json(strict_json(data), strict=True)
     except ValidationError as fault:
         return fault.errors(include_url=False)
     return []
+
+
+def strict_json(data: Any) -> str:
+    """Plain data as JSON for strict validation; `1e3` and `20.0` become the whole numbers they are."""
+    return json.dumps(_whole(data))
+
+
+def value_at(options: BaseModel, path: str) -> Any:
+    """The JSON-ready value at an option path."""
+    value = to_jsonable_python(options, by_alias=True, inf_nan_mode="constants")
+    for part in path.split("."):
+        value = value[part]
+    return value
 
 
 def leaves(model: type[BaseModel], path: str, value: Any) -> dict[str, Any]:

@@ -1,0 +1,378 @@
+"""The keys of a space file and what may stand under each; also the source of the schema for editors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from abr_tune.plan.distributions import (
+    Choice,
+    Distribution,
+    IntRange,
+    OrderedList,
+    OrderedPair,
+    Range,
+    Simplex,
+    as_text,
+)
+from abr_tune.plan.plan import Confirm, Pruner, Resources, Sampler
+from abr_tune.plan.quantities import parse_bound, parse_seconds
+
+LATER: Final[Mapping[str, str]] = {
+    "from": "to start from another run's best configuration",
+    "constraints": "constraints on metrics",
+    "limits": "limits per trial",
+    "stop": "stopping the study early",
+    "audit": "the audit of stopped trials",
+    "stages": "several stages in one file",
+    "search.guess": "a guess for the best value",
+    "search.confidence": "confidence in a guess",
+    "pruner.hyperband": "the hyperband pruner",
+    "objective[]": "several objectives",
+}
+"""Keys of the complete search that this version refuses, and what they will be for."""
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class Section(BaseModel):
+    """Base of the parts of a space file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=False, validate_by_alias=True)
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a time such as 10m or 1h 30m")
+    parse_seconds(value)
+    return value
+
+
+def _pair_or_list(value: Any) -> str:
+    return "list" if isinstance(value, dict) and {"count", "within"} & value.keys() else "pair"
+
+
+def check_name(name: str) -> str:
+    """The name of a run, fit to be a folder's. Raises `ValueError`."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"must begin with a letter or digit and hold only these, . _ and -, not {name or 'nothing'}")
+    return name
+
+
+def _bound(text: str) -> str:
+    parse_bound(text)
+    return text
+
+
+def _grows(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError(f"the range is empty: it goes from {ends[0]:g} to {ends[1]:g}")
+    return ends
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ends = Annotated[tuple[Finite, Finite], AfterValidator(_grows)]
+PositiveEnds = Annotated[tuple[Positive, Positive], AfterValidator(_grows)]
+WholeEnds = Annotated[tuple[int, int], AfterValidator(_grows)]
+Time = Annotated[Any, AfterValidator(lambda value: None if value is None else _time(value))]
+Comparison = Annotated[str, AfterValidator(_bound)]
+Name = Annotated[str, AfterValidator(check_name)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Searched(Section):
+    """How the values of one searched path are spread."""
+
+    when: dict[str, Any] = {}
+    """Searched only while these other searched paths have these values: `{path: value}` or `{path: [values]}`."""
+
+    def distribution(self) -> Distribution:
+        """The distribution the section describes."""
+        raise NotImplementedError
+
+
+class Uniform(Searched):
+    """Numbers spread evenly between two ends."""
+
+    uniform: Ends
+    """`[low, high]`."""
+
+    def distribution(self) -> Distribution:
+        """A range."""
+        return Range(*self.uniform)
+
+
+class Log(Searched):
+    """Numbers spread evenly in the logarithm."""
+
+    log: PositiveEnds
+    """`[low, high]`, both above 0."""
+
+    def distribution(self) -> Distribution:
+        """A logarithmic range."""
+        return Range(*self.log, log=True)
+
+
+class Whole(Searched):
+    """Whole numbers."""
+
+    whole: WholeEnds = Field(alias="int")
+    """`[low, high]`, both included."""
+    log: bool = False
+    """Spread evenly in the logarithm."""
+
+    @model_validator(mode="after")
+    def _log_from_one(self) -> Self:
+        if self.log and self.whole[0] < 1:
+            raise ValueError(f"with log the range must begin at 1 or above, not at {self.whole[0]}")
+        return self
+
+    def distribution(self) -> Distribution:
+        """A range of whole numbers."""
+        return IntRange(*self.whole, log=self.log)
+
+
+class OneOf(Searched):
+    """One of the listed values."""
+
+    choice: Annotated[list[Any], Field(min_length=1)]
+    """The values: numbers, texts, null, lists or mappings."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        texts = [as_text(value) if not isinstance(value, str) else f'"{value}"' for value in self.choice]
+        twice = next((text for text in texts if texts.count(text) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the choice names {twice} twice")
+        return self
+
+    def distribution(self) -> Distribution:
+        """A choice."""
+        return Choice(tuple(self.choice))
+
+
+class PairEnds(Section):
+    """A pair `{low, high}` with low <= high."""
+
+    low: Ends
+    """Range of the lower number."""
+    high: Ends
+    """Range of the higher number."""
+
+    @model_validator(mode="after")
+    def _can_be_ordered(self) -> Self:
+        if self.low[0] >= self.high[1]:
+            raise ValueError(f"low begins at {self.low[0]:g}, above the end of high at {self.high[1]:g}")
+        return self
+
+
+class ListEnds(Section):
+    """A list of increasing numbers."""
+
+    count: Annotated[int, Field(ge=1, le=64)]
+    """How many."""
+    within: Ends
+    """Between which ends."""
+
+
+class Ordered(Searched):
+    """Values that keep an order by construction."""
+
+    ordered: Annotated[
+        Annotated[PairEnds, Tag("pair")] | Annotated[ListEnds, Tag("list")], Discriminator(_pair_or_list)
+    ]
+    """`{low: [a, b], high: [c, d]}` for a pair, `{count: k, within: [a, b]}` for a list."""
+
+    def distribution(self) -> Distribution:
+        """An ordered pair or list."""
+        ends = self.ordered
+        return OrderedPair(ends.low, ends.high) if isinstance(ends, PairEnds) else OrderedList(ends.count, ends.within)
+
+
+class Shares(Searched):
+    """Shares of the named options of a group that sum to one."""
+
+    simplex: Annotated[list[str], Field(min_length=2)]
+    """Names of the options."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.simplex)) < len(self.simplex):
+            raise ValueError("a name stands here twice")
+        return self
+
+    def distribution(self) -> Distribution:
+        """A simplex."""
+        return Simplex(tuple(self.simplex))
+
+
+DISTRIBUTIONS: Final[Mapping[str, type[Searched]]] = {
+    "uniform": Uniform,
+    "log": Log,
+    "int": Whole,
+    "choice": OneOf,
+    "ordered": Ordered,
+    "simplex": Shares,
+}
+"""The key that says how values are spread, and what belongs to it."""
+
+
+class ObjectiveSection(Section):
+    """The metric to improve."""
+
+    maximize: str | None = None
+    """Metric whose larger values are better."""
+    minimize: str | None = None
+    """Metric whose smaller values are better."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.maximize is None) == (self.minimize is None):
+            raise ValueError("name one metric, under maximize or under minimize")
+        return self
+
+
+class NoPruner(Section):
+    """Every trial that stays healthy runs to its end."""
+
+
+class Halving(Section):
+    """One in `reduction` trials goes on from each rung."""
+
+    reduction: Annotated[int, Field(ge=2)] = Pruner().reduction
+    """How many trials compete for one place on the next rung."""
+    min_epochs: Count = Pruner().min_epochs
+    """First epoch at which a trial may be stopped by ranking."""
+
+
+class Median(Section):
+    """Trials worse than the median of the earlier ones at the same epoch are stopped."""
+
+    startup_trials: Annotated[int, Field(ge=0)] = Pruner().startup_trials
+    """Trials that run in full before any is stopped."""
+    min_epochs: Count = Pruner().min_epochs
+    """First epoch at which a trial may be stopped by ranking."""
+
+
+PRUNERS: Final[Mapping[str, type[Section]]] = {"none": NoPruner, "median": Median, "successive_halving": Halving}
+"""Rankings between trials."""
+
+
+class Tpe(Section):
+    """Tree-structured Parzen estimator."""
+
+    startup_trials: Annotated[int, Field(ge=0)] = Sampler().startup_trials
+    """Random proposals before the model is used."""
+
+
+class RandomSampler(Section):
+    """Independent random proposals."""
+
+
+class Qmc(Section):
+    """A low-discrepancy sequence."""
+
+
+SAMPLERS: Final[Mapping[str, type[Section]]] = {"tpe": Tpe, "random": RandomSampler, "qmc": Qmc}
+"""Who proposes configurations."""
+
+
+class BudgetSection(Section):
+    """How much may be spent on the search; confirmation is not part of it."""
+
+    trials: Count
+    """Trials to start, those from `start_from` included."""
+    time: Time = None
+    """Wall time such as `10m` or `1h 30m`; a plain number means seconds."""
+
+
+class ConfirmSection(Section):
+    """The leaders are trained again with fresh seeds before one is called best."""
+
+    top: Annotated[int, Field(ge=0)] = Confirm().top
+    """How many leaders; 0 switches confirmation off."""
+    seeds: Annotated[int, Field(ge=0)] = Confirm().seeds
+    """How many fresh seeds for each."""
+
+
+class CriterionSection(Section):
+    """One line of the gate."""
+
+    go: Comparison
+    """What the confirmed mean must meet, such as `> 0.60`."""
+    investigate: Comparison | None = None
+    """What still asks for a closer look."""
+    by_epoch: Count | None = None
+    """Judged at this epoch instead of the last."""
+
+
+class ResourcesSection(Section):
+    """What one trial is given."""
+
+    cpus: Count = Resources().cpus
+    """CPU cores, and threads of torch."""
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Resources().gpus
+    """GPUs; a fraction shares one between trials."""
+
+
+class SpaceFile(Section):
+    """A search: what is fixed, what is searched, what counts as good, and how much it may cost."""
+
+    name: Name | None = None
+    """Name of the run, and of its folder under results/; the file's name when omitted."""
+    about: str = ""
+    """What the search is for, in a sentence or two."""
+    task: str
+    """The problem: a name such as abr, or module:attribute for a task of your own (with --trust-code)."""
+    data: dict[str, Any] | None = None
+    """Which recordings; `source: simulated` or a file."""
+    train: dict[str, Any] = {}
+    """Fixed training options; what is not named keeps its documented default."""
+    search: dict[str, Any] = {}
+    """Searched training options: path and how its values are spread."""
+    start_from: list[dict[str, Any]] = []
+    """Configurations tried first; `name` and some paths, the others keep their defaults."""
+    objective: Any = None
+    """The metric to improve; the task's own when omitted."""
+    health: dict[str, Any] = {}
+    """Rules that stop hopeless trials; omitted ones keep the task's defaults, null or off switches one off."""
+    pruner: Any = Pruner().kind
+    """Ranking between trials: `none`, `median` or `successive_halving`, by name or with settings."""
+    sampler: Any = Sampler().kind
+    """Who proposes configurations: `tpe`, `random` or `qmc`, by name or with settings."""
+    budget: BudgetSection
+    """How much may be spent."""
+    confirm: ConfirmSection = ConfirmSection()
+    """Fresh seeds for the leaders."""
+    gate: dict[str, CriterionSection] = {}
+    """Metric and what it must reach: go, investigate or no-go."""
+    resources: ResourcesSection = ResourcesSection()
+    """What one trial is given."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of every trial of the search; confirmation uses the following ones."""
+
+
+class ConfigFile(Section):
+    """One training configuration, as `abr-tune train` takes it and `best.yaml` holds it."""
+
+    task: str
+    """The problem: a name such as abr, or module:attribute for a task of your own (with --trust-code)."""
+    data: dict[str, Any] | None = None
+    """Which recordings; `source: simulated` or a file."""
+    train: dict[str, Any] = {}
+    """Training options; what is not named keeps its documented default."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the training run."""
+    claims: dict[str, Finite] = {}
+    """Metric -> value this configuration is said to reach."""
+    objective: ObjectiveSection | None = None
+    """The metric it was found by; the task's own when omitted."""
+    tolerance: dict[str, Finite] = {}
+    """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
+    provenance: dict[str, Any] = {}
+    """Where the configuration comes from: run, trial, versions, data fingerprint."""

@@ -1,0 +1,108 @@
+"""The sections that space files and training configurations share: keys, task, data, objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from abr_tune.plan.metric_names import fault_of
+from abr_tune.plan.overrides import faults_in, option_paths, strict_json
+from abr_tune.plan.schema import LATER, CriterionSection, ObjectiveSection, Section
+from abr_tune.plan.source import Source
+from abr_tune.plan.tasks import UnknownTask, find_task
+from abr_tune.plan.yaml import Loc
+from core.tasks.task import Objective, Task
+
+
+def refuse_later(source: Source) -> None:
+    """Note keys that only a later version has, and take them out of the data."""
+    for key in [known for known in source.data if known in LATER]:
+        source.add((key,), f"this version does not have {LATER[key]} yet", at_key=True)
+        del source.data[key]
+
+
+def check_keys(source: Source, model: type[Section]) -> None:
+    """Note unknown keys and values of the wrong kind in the sections that do not depend on the task."""
+    source.faults(faults_in(model, source.data), (), partial(_keys_beside, model))
+
+
+def read_task(source: Source, *, trust_code: bool, folder: Path) -> Task | None:
+    """The task; None when it cannot be had, which is noted."""
+    name = source.data.get("task")
+    if not isinstance(name, str):
+        return None
+    try:
+        return find_task(name, trust_code=trust_code, folders=(folder, Path()))
+    except UnknownTask as fault:
+        source.add(("task",), fault.message, fault.hint)
+        return None
+
+
+def read_data(source: Source, task: Task) -> Any:
+    """The checked data options; None when the task has none, or when they are wrong, which is noted."""
+    written = source.data.get("data")
+    if task.data is None:
+        if written is not None:
+            source.add(("data",), f"task {task.name} has no data options", at_key=True)
+        return None
+    adapter: TypeAdapter[Any] = TypeAdapter(task.data)
+    try:
+        return adapter.validate_json(strict_json(written or {}), strict=True)
+    except ValidationError as fault:
+        if written is None:
+            source.add(("data",), f"data is missing: task {task.name} needs it")
+        elif isinstance(written, dict):
+            keys = _keys_of_data(task.data)
+            source.faults(fault.errors(include_url=False), ("data",), lambda _: keys, "a data option")
+        return None
+
+
+def read_objective(source: Source, task: Task) -> Objective | None:
+    """What is to be improved; None when that cannot be told, which is noted."""
+    loc: Loc = ("objective",)
+    written = source.data.get("objective")
+    if isinstance(written, list):
+        if len(written) != 1:
+            source.add(loc, f"this version does not have {LATER['objective[]']} yet")
+            return None
+        loc, written = ("objective", 0), written[0]
+    if written is None:
+        if task.objective is None:
+            source.add(loc, f"objective is missing: task {task.name} has none of its own")
+        return task.objective
+    faults = faults_in(ObjectiveSection, written)
+    source.faults(faults, loc, partial(_keys_of, ObjectiveSection), "a direction")
+    if faults:
+        return None
+    direction, metric = next((key, value) for key, value in written.items() if value is not None)
+    refuse_metric(source, (*loc, direction), metric)
+    return Objective(metric, direction)
+
+
+def refuse_metric(source: Source, loc: Loc, metric: str, *, at_key: bool = False) -> None:
+    """Note a name that is no metric to search or judge by."""
+    fault = fault_of(metric, known_task=":" not in str(source.data.get("task")))
+    if fault is not None:
+        source.add(loc, *fault, at_key=at_key)
+
+
+def _keys_beside(model: type[Section], loc: Loc) -> Sequence[str]:
+    if loc[0] == "gate" and len(loc) == 3:
+        return _keys_of(CriterionSection, loc)
+    above = ".".join(str(part) for part in loc[:-1])
+    return [path.rpartition(".")[2] for path in option_paths(model) if path.rpartition(".")[0] == above]
+
+
+def _keys_of(model: type[BaseModel], _: Loc) -> Sequence[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _keys_of_data(annotation: Any) -> Sequence[str]:
+    """Keys of every alternative of the data options."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _keys_of(annotation, ())
+    return list(dict.fromkeys(key for part in get_args(annotation) for key in _keys_of_data(part)))

@@ -1,0 +1,75 @@
+"""The `start_from:` section: configurations tried before the sampler's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from abr_tune.plan.distributions import Simplex
+from abr_tune.plan.overrides import faults_of, path_of, resolve, value_at
+from abr_tune.plan.plan import StartPoint
+from abr_tune.plan.source import Source, sentence
+from abr_tune.plan.space import Space
+from abr_tune.plan.training import read_options, refuse_misfits
+
+
+def read_start_points(
+    source: Source, options: type[BaseModel], train: Mapping[str, Any], space: Space, settled: frozenset[str]
+) -> tuple[StartPoint, ...]:
+    """The start points, without values of the paths in `settled`, which the command line decided.
+
+    Mistakes are noted in `source`. A value outside the space is none: it runs, but does not train the sampler.
+    """
+    section = source.data.get("start_from")
+    points = []
+    for i, entry in enumerate(section if isinstance(section, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        name = entry.get("name", f"start {i + 1}")
+        if not isinstance(name, str):
+            source.add(("start_from", i, "name"), "name must be text")
+        values = read_options(source, ("start_from", i), options, skip=frozenset({"name"}))
+        values = {path: value for path, value in values.items() if not _is_settled(path, settled)}
+        if _is_possible(source, i, options, train, values):
+            points.append(StartPoint(str(name), _by_searched_path(options, train, values, space)))
+    return tuple(points)
+
+
+def _is_settled(path: str, settled: frozenset[str]) -> bool:
+    return any(path == other or path.startswith(f"{other}.") for other in settled)
+
+
+def _is_possible(
+    source: Source, i: int, options: type[BaseModel], train: Mapping[str, Any], values: Mapping[str, Any]
+) -> bool:
+    if refuse_misfits(source, ("start_from", i), options, values, train):
+        return False
+    faults = [
+        fault
+        for fault in faults_of(options, {**train, **values})
+        if not any(path_of(fault) == path or path_of(fault).startswith(f"{path}.") for path in (*train, *values))
+    ]
+    for fault in faults:
+        group = path_of(fault)
+        text, hint = sentence(group, fault)
+        source.add(("start_from", i), text if text.startswith(group) else f"{group}: {text}", hint)
+    return not faults_of(options, {**train, **values})
+
+
+def _by_searched_path(
+    options: type[BaseModel], train: Mapping[str, Any], values: Mapping[str, Any], space: Space
+) -> dict[str, Any]:
+    """The values with those below a searched group gathered under its path, completed from the defaults."""
+    gathered = dict(values)
+    for parameter in space.parameters:
+        below = [path for path in values if path.startswith(f"{parameter.path}.")]
+        if below:
+            whole = value_at(resolve(options, {**train, **values}), parameter.path)
+            names = parameter.distribution.names if isinstance(parameter.distribution, Simplex) else whole
+            for path in below:
+                if path.rpartition(".")[2] in names:
+                    del gathered[path]
+            gathered[parameter.path] = {name: whole[name] for name in names}
+    return gathered
