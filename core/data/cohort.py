@@ -18,15 +18,19 @@ CLASS_SHARE: Final = (41_391 / 51_961, 417 / 51_961, 5_513 / 51_961, 1_715 / 51_
 RECORDINGS_PER_PATIENT: Final = 6
 """Mean; the clinic has 25.5. Fewer recordings of more patients, because rare classes need patients."""
 
-AGE_GROUPS: Final = ((0.72, 0.0, 1.0), (0.19, 1.0, 6.0), (0.06, 6.0, 18.0), (0.03, 18.0, 70.0))
+AGE_GROUPS: Final = ((0.80, 0.0, 1.0), (0.085, 1.0, 6.0), (0.08, 6.0, 18.0), (0.035, 18.0, 58.0))
 """Share, youngest, oldest (years; uniform between, infants towards birth): mean 2.6, median 0 in whole years."""
 RATES_PER_S: Final = ((21.1, 0.03), (29.3, 0.14), (33.3, 0.61), (37.7, 0.14), (41.1, 0.08))
 """Click rate and its share: 33.7 +- 3.6 /s as in the clinic."""
-HIGHPASS_HZ: Final = ((33.0, 0.5), (100.0, 0.5))
+HIGHPASS_HZ: Final = ((33.0, 0.4), (100.0, 0.6))
 LOWPASS_HZ: Final = ((1500.0, 0.5), (3000.0, 0.5))
 """Corners of the device's band and their shares; the clinic used all four, in unknown proportion."""
-START_LEVELS_DB: Final = ((50.0, 0.05), (60.0, 0.15), (70.0, 0.20), (80.0, 0.40), (90.0, 0.15), (100.0, 0.05))
+START_LEVELS_DB: Final = ((60.0, 0.15), (70.0, 0.20), (80.0, 0.40), (90.0, 0.20), (100.0, 0.05))
 """First level of a series and its share."""
+SOFTEST_LEVELS_DB: Final = ((0.0, 0.6), (10.0, 0.3), (20.0, 0.1))
+"""Where a tester stops descending although responses continue, and the share of testers."""
+STEPS_DOWN_DB: Final = ((10.0, 0.1), (20.0, 0.5), (30.0, 0.4))
+"""Descent after a response and its share."""
 SESSION_STEPS: Final = 24
 """Presentations in a whole session; a patient's recordings are a random part of it, in order."""
 LOUDEST_DB: Final = 100.0
@@ -98,7 +102,7 @@ def _ages(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     share, low, high = np.array(AGE_GROUPS).T
     group = rng.choice(len(share), count, p=share / share.sum())
     position = rng.random(count)
-    return np.asarray(low[group] + (high - low)[group] * np.where(group == 0, position**2, position))
+    return np.asarray(low[group] + (high - low)[group] * np.where(group == 0, position**4, position))
 
 
 def _thresholds(rng: np.random.Generator, hearing_class: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -129,7 +133,7 @@ def _amplitude_factor(
     rng: np.random.Generator, hearing_class: NDArray[np.int64], age_years: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Log-normal, coefficient of variation 0.24 in adults (Elberling) and wider in infants; smaller in disease."""
-    spread = 0.24 + 0.2 * np.exp(-age_years)
+    spread = 0.3 + 0.25 * np.exp(-age_years)
     smaller = np.choose(hearing_class, (1.0, 0.35, 0.8, 1.0, 1.0))
     return np.asarray(smaller * np.exp(rng.standard_normal(len(age_years)) * spread - spread**2 / 2))
 
@@ -137,12 +141,13 @@ def _amplitude_factor(
 def draw_sessions(rng: np.random.Generator, threshold_db: NDArray[np.float64]) -> NDArray[np.float64]:
     """Levels (P, SESSION_STEPS) in dB nHL, 0-100, presented to patients with these thresholds.
 
-    A series starts at a usual level and descends in steps of 20 or 10 dB while the tester sees a response; without
+    A series starts at a usual level and descends in steps of 10 to 30 dB while the tester sees a response; without
     one at the start it climbs. A level without response is often repeated or bracketed from above; then a new series
     begins.
     """
     count = len(threshold_db)
     start = _drawn(rng, START_LEVELS_DB, count)
+    softest = _drawn(rng, SOFTEST_LEVELS_DB, count)
     level, misses, seen = start.copy(), np.zeros(count), np.zeros(count, dtype=np.bool_)
     levels = np.empty((count, SESSION_STEPS))
     for step in range(SESSION_STEPS):
@@ -150,10 +155,10 @@ def draw_sessions(rng: np.random.Generator, threshold_db: NDArray[np.float64]) -
         response = rng.random(count) < 1 / (1 + np.exp(-(level - threshold_db) / 3.0))
         misses = np.where(response, 0.0, misses + 1)
         seen |= response
-        down = np.where(rng.random(count) < 0.5, level - 20.0, level - 10.0)
+        down = level - _drawn(rng, STEPS_DOWN_DB, count)
         bracket = np.where(rng.random(count) < 0.5, level, level + 10.0)
         following = np.where(response, down, np.where(seen, bracket, level + 20.0))
-        over = (following < 0.0) | (misses >= 2) & (seen | (level >= LOUDEST_DB))
+        over = (following < softest) | (misses >= 2) & (seen | (level >= LOUDEST_DB))
         start = _drawn(rng, START_LEVELS_DB, count)
         restart = np.where(seen, start, np.maximum(start, 80.0))
         level = np.clip(np.where(over, restart, following), 0.0, LOUDEST_DB)

@@ -37,8 +37,8 @@ QUOTA: Final[Mapping[Split, int]] = {"train": 3, "val": 8, "test": 8}
 """Least number of patients of every class (as far as a split of five times as many patients is asked for)."""
 STREAM: Final[Mapping[Split, int]] = {"train": 0, "val": 1, "test": 2}
 """Each split draws from a random stream of its own: changing the size of one leaves the others as they were."""
-SWEEPS: Final = (1500.0, 0.4, 500.0, 4000.0)
-"""Sweeps of a recording: median, spread of the logarithm, least, most."""
+SWEEPS: Final = (3000.0, 0.4, 1000.0, 8000.0)
+"""Sweeps of a recording: median, spread of the logarithm, least, most (the clinic's protocol is not known)."""
 NOISE_DEGREES_OF_FREEDOM: Final = 250
 """Degrees of freedom of the device's own noise estimate behind FMP."""
 FMP_WINDOW_MS: Final = (5.0, 13.3)
@@ -123,14 +123,14 @@ def _with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame
     recruits = (kind == COCHLEAR) | (kind == NEUROPATHY)
     for_latency = np.where(recruits, physiology.cochlear_latency_level_db(level, shift, sensation), level - shift)
     for_amplitude = np.where(recruits, physiology.cochlear_amplitude_level_db(level, shift, sensation), level - shift)
-    scatter = 0.2 + 0.3 * np.exp(-np.maximum(for_latency, 0.0) / 20.0)
     own = 0.8 * _column(latents, "latency_z") + 0.6 * rng.standard_normal(len(level))
     interval = physiology.interval_i_v_ms(age) + _column(latents, "interval_ms")
     late = np.where(kind == NEUROPATHY, _column(latents, "interval_ms"), 0.0)
     usual = physiology.wave_v_latency_ms(np.maximum(for_latency, -10.0), age, rate, female)
-    wave_v = np.clip(usual + scatter * own + late, 4.8, 13.0)
+    wave_v = np.clip(usual + physiology.latency_scatter_ms(for_latency, age) * own + late, 4.8, 13.0)
     amplitude = physiology.wave_v_amplitude_uv(for_amplitude, age, rate, female)
     amplitude *= _column(latents, "amplitude_factor") * np.exp(rng.normal(0.0, 0.15, len(level)))
+    amplitude *= physiology.highpass_amplitude(_column(latents, "highpass_hz"))
     amplitude *= physiology.near_threshold(sensation) * (threshold <= LOUDEST_DB)
     early = _column(latents, "early_factor") * (kind != NEUROPATHY)
     return latents.assign(
@@ -151,8 +151,10 @@ def _waveforms(latents: pd.DataFrame) -> NDArray[np.float32]:
     width = _column(latents, "width_factor") * (1 + 0.3 * physiology.immaturity(_column(latents, "age_years")))
     amplitude = _column(latents, "amplitude_uv")
     trough_width = np.where(_column(latents, "highpass_hz") > 50.0, 1.1, 1.8)
+    after = np.linspace(0, 5, 76, dtype=np.float32)
     complex_v = _wave_v(time[None, :] - _as32(latents["latency_v_ms"]), width, _column(latents, "trough"), trough_width)
-    reading = _wave_v(np.linspace(0, 5, 51, dtype=np.float32)[None, :], width, _column(latents, "trough"), trough_width)
+    reading = _wave_v(after[None, :], width, _column(latents, "trough"), trough_width)
+    latents["trough_delay_ms"] = after[reading.argmin(axis=1)].astype(np.float64)
     scale = amplitude / (reading[:, 0] - reading.min(axis=1))
     waves = scale[:, None].astype(np.float32) * complex_v
     for wave, narrower in (("i", 0.6), ("iii", 0.75)):
@@ -197,7 +199,7 @@ def _labelled(
     amplitude, noise = _column(latents, "amplitude_uv"), _column(latents, "noise_sd_uv")
     exists = sees_wave_v(rng, amplitude, noise)
     expected = np.where(amplitude > 0, latents["latency_v_ms"], latents["expected_ms"])
-    latency, height = read_wave_v(rng, signal, time, expected)
+    latency, height = read_wave_v(rng, signal, time, expected, _column(latents, "trough_delay_ms"))
     in_file = label_threshold(rng, latents.groupby("patient")["threshold_db"].first().to_numpy())
     static = (
         np.floor(latents["age_years"]),
