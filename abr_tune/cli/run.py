@@ -69,7 +69,7 @@ def run(
     from abr_tune.run import Launch, preview, run as search
 
     plan = load_plan(
-        file, overrides=overrides or (), name=name, trials=trials, time=time_budget, seed=seed, trust_code=trust_code
+        file, overrides=overrides or (), name=name, trials=trials, seconds=time_budget, seed=seed, trust_code=trust_code
     )
     if dry_run:
         preview(plan)
