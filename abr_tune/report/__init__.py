@@ -1,1 +1,20 @@
-"""What a run found: tables, figures, one page."""
+"""The report page of a run: `write_report(folder)` makes `report.html`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a run folder, finished or not, and return where it is.
+
+    Raises:
+        UserError: the folder is not that of a run.
+    """
+    from abr_tune.report.page import render
+    from abr_tune.report.read import read_run
+    from abr_tune.runs import RunFolder, write_atomically
+
+    target = RunFolder(folder).report
+    write_atomically(target, render(read_run(folder), str(folder)))
+    return target

@@ -1,0 +1,62 @@
+"""What the report is made from, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from abr_tune.search.events import TrialRecord
+from core.report import EpochReport
+from core.tasks.task import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """How much each searched coordinate mattered for the objective, compared at one epoch."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Coordinate -> share of the whole; empty when they could not be told."""
+    epoch: int = 0
+    trials: int = 0
+    """How many trials have a value at that epoch."""
+    absent: str = ""
+    """Why there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """One run, finished or not."""
+
+    name: str
+    about: str
+    task: str
+    objective: Objective
+    data: Mapping[str, Any] | None
+    """The `data:` section; None for a task without data."""
+    space_text: str
+    """The space file as given."""
+    trials: tuple[TrialRecord, ...]
+    """In the order of their numbers."""
+    curves: Mapping[int, tuple[EpochReport, ...]]
+    """Trial -> its epoch reports in order, each epoch once."""
+    summary: Mapping[str, Any]
+    """`summary.json`; empty while there is none."""
+    environment: Mapping[str, Any]
+    """`environment.json`; empty while there is none."""
+    importances: Importances
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the recordings come from the simulator."""
+        return self.data is not None and self.data.get("source", "simulated") == "simulated"
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial: the summary's, or the leader among the complete ones while there is no summary."""
+        chosen = self.summary.get("best")
+        if chosen is not None:
+            return next((record for record in self.trials if record.number == chosen["trial"]), None)
+        sign = 1 if self.objective.direction == "maximize" else -1
+        complete = [record for record in self.trials if record.state == "complete" and record.value is not None]
+        return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
