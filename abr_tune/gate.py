@@ -57,7 +57,12 @@ def judge_gate(
     `absent` says why a metric could not be computed, where that is known. Without criteria there is nothing to miss:
     the verdict is go.
     """
-    rows = tuple(_row(criterion, metrics.get(criterion.metric), absent or {}) for criterion in criteria)
+    return verdict_of(_row(criterion, metrics.get(criterion.metric), absent or {}) for criterion in criteria)
+
+
+def verdict_of(judged: Iterable[GateRow]) -> GateVerdict:
+    """The verdict that follows from judged rows."""
+    rows = tuple(judged)
     return GateVerdict(
         next((result for result in WORST_FIRST if any(row.result == result for row in rows)), "go"), rows
     )

@@ -3,41 +3,197 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from abr_tune import environment
-from abr_tune.console import Scoreboard, parameters, stderr_console, watching
-from abr_tune.errors import Exit, UserError
+from abr_tune.confirm import confirm
+from abr_tune.console import Scoreboard, stderr_console, watching
+from abr_tune.errors import Exit
 from abr_tune.export import write_best
-from abr_tune.finalists import Finalist, finalist, leaders, rank
-from abr_tune.gate import judge_gate
+from abr_tune.finalists import Finalist
+from abr_tune.folder import prepare
+from abr_tune.gate import judge_gate, verdict_of
 from abr_tune.journal import journal
+from abr_tune.materials import Launch, Materials, gather
+from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
-from abr_tune.plan.yaml import dump
-from abr_tune.runs import RunFolder, check_name, sole_driver, write_atomically, write_json
-from abr_tune.search.events import EpochDone, Event, Listener, TrialRecord
+from abr_tune.report.write import write_report
+from abr_tune.runs import RunFolder, sole_driver, write_json
+from abr_tune.search.events import EpochDone, Event, TrialRecord
+from abr_tune.search.launch import Cluster
+from abr_tune.search.search import Outcome, search
 from abr_tune.summary import Spent, sentences, summarise
+from abr_tune.trial import HISTORY, read_history
+from core.tasks.task import Reference
 
-log = logging.getLogger("abr_tune")
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """How a run is carried out; what is searched stands in the plan."""
+def run(plan: Plan, launch: Launch) -> Exit:
+    """Search, confirm, export and report; returns the exit code. Files lie in `results/<name>/`.
 
-    out: Path = Path("results")
-    jobs: int | None = None
-    storage: str | None = None
-    executor: Literal["ray", "inline"] = "ray"
-    address: str | None = None
-    fresh: bool = False
-    json: bool = False
-    started: float = field(default_factory=time.monotonic)
-    """Monotonic time at which the command began."""
+    Raises:
+        UserError: the data cannot be used, or the folder holds a run of something else.
+        EnvironmentFault: Ray does not start.
+        StorageFault: the study cannot be reached.
+    """
+    console = stderr_console()
+    folder = RunFolder(launch.out / plan.name)
+    watch = _Stopwatch(launch.started)
+    with sole_driver(folder.path), ExitStack() as stack:
+        stack.enter_context(prepare(folder, plan, fresh=launch.fresh, say=console.print))
+        cluster = None
+        if launch.executor == "ray":
+            jobs = launch.jobs_for(plan.resources.cpus)
+            cluster = stack.enter_context(Cluster(jobs=jobs, resources=plan.resources, address=launch.address))
+        materials = gather(plan, launch, folder, console, cluster)
+        outcome = _search(materials, watch)
+        if outcome.signal is not None:
+            return _interrupted(materials, outcome.records, outcome.signal, watch)
+        confirmation = confirm(materials, outcome.records)
+        if confirmation.signal is not None:
+            return _interrupted(materials, outcome.records, confirmation.signal, watch)
+        return _conclude(materials, outcome, confirmation.finalists, watch)
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Seconds since the command began, and until the first epoch report."""
+
+    started: float
+    first_report: float | None = None
+
+    def see(self, event: Event) -> None:
+        if self.first_report is None and isinstance(event, EpochDone):
+            self.first_report = self.elapsed()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+
+def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
+    plan, launch = materials.plan, materials.launch
+    board = Scoreboard(
+        objective=plan.objective,
+        trials=plan.budget.trials,
+        epochs_per_trial=getattr(resolve(plan.task.options, plan.train), "epochs", None),
+        deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
+    )
+    with (
+        journal(materials.run.events) as write,
+        watching(board, console=materials.console, quiet=launch.json) as show,
+    ):
+
+        def tell(event: Event) -> None:
+            watch.see(event)
+            write(event)
+            show(event)
+
+        return search(
+            plan,
+            folder=materials.run.path,
+            dataset=materials.dataset,
+            baselines=materials.baselines,
+            executor=launch.executor,
+            jobs=materials.jobs,
+            storage=launch.storage,
+            listener=tell,
+            cluster=materials.cluster,
+        )
+
+
+def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: int, watch: _Stopwatch) -> Exit:
+    """Leave a summary and say how to go on."""
+    _summarise(materials, "interrupted", records, (), watch)
+    command = f"abr-tune run {materials.plan.file}"
+    if materials.launch.out != Path("results"):
+        command += f" --out {materials.launch.out}"
+    if materials.plan.name != materials.plan.file.stem:
+        command += f" --name {materials.plan.name}"
+    materials.console.print(f"interrupted; continue with: {command}", markup=False)
+    return Exit(128 + signal)
+
+
+def _conclude(
+    materials: Materials, outcome: Outcome, finalists: Sequence[Finalist], watch: _Stopwatch
+) -> Exit:
+    """Export the best, score it once on the test split, judge the gate, write summary and report."""
+    plan, run = materials.plan, materials.run
+    test: Mapping[str, float] = {}
+    references: Sequence[Reference] = ()
+    if finalists:
+        winner = next(record for record in outcome.records if record.number == finalists[0].trial)
+        weights = write_best(run, plan, winner, finalists[0], materials.fingerprint)
+        if weights is not None and materials.dataset is not None:
+            materials.console.print("scoring the best on held-out data, beside its references ...", style="dim")
+            test = plan.task.evaluate(weights, data=materials.dataset, split="test").metrics
+            references = plan.task.references(weights, data=materials.dataset)
+    summary = _summarise(materials, "finished", outcome.records, finalists, watch, test=test, references=references)
+    page = write_report(run.path)
+    log.info("finished; the report is %s", page)
+    if materials.launch.json:
+        sys.stdout.write(run.summary.read_text(encoding="utf-8"))
+    else:
+        for sentence in sentences(summary, outcome.records, str(run.path)):
+            sys.stdout.write(sentence + "\n")
+    return Exit.DONE if finalists else Exit.NOTHING_COMPLETE
+
+
+def _summarise(
+    materials: Materials,
+    state: str,
+    records: Sequence[TrialRecord],
+    finalists: Sequence[Finalist],
+    watch: _Stopwatch,
+    *,
+    test: Mapping[str, float] | None = None,
+    references: Sequence[Reference] = (),
+) -> dict[str, Any]:
+    plan = materials.plan
+    summary = summarise(
+        plan,
+        state=state,
+        records=records,
+        spent=Spent(
+            total=watch.elapsed(), first_report=watch.first_report, unpruned_epochs=_unpruned(plan, records)
+        ),
+        baselines=materials.baselines,
+        finalists=finalists,
+        gate=_gate(materials, finalists[0]) if finalists and plan.gate else None,
+        references=references,
+        test=test or {},
+    )
+    write_json(materials.run.summary, summary)
+    return summary
+
+
+def _unpruned(plan: Plan, records: Sequence[TrialRecord]) -> int:
+    """Epochs the same trials would have taken to their end; those of a task without `epochs` count as they are."""
+    return sum(
+        getattr(resolve(plan.task.options, {**plan.train, **record.params}), "epochs", record.epochs)
+        for record in records
+        if record.state in {"complete", "pruned"}
+    )
+
+
+def _gate(materials: Materials, best: Finalist) -> dict[str, Any]:
+    """The gate judged on the confirmed means; a criterion with `by_epoch` on the means at that epoch."""
+    plan, run = materials.plan, materials.run
+    folders = [run.confirmation(best.trial, plan.seed + 1 + index) for index in range(len(best.values))]
+    histories = [read_history(folder / HISTORY) for folder in folders or [run.trial(best.trial)]]
+
+    def at(epoch: int | None) -> Mapping[str, float]:
+        if epoch is None:
+            return best.metrics
+        reports = [[report for report in history if report.epoch <= epoch][-1:] for history in histories]
+        found = [report.metrics for kept in reports for report in kept]
+        shared = set.intersection(*(set(metrics) for metrics in found)) if found else set()
+        return {name: sum(metrics[name] for metrics in found) / len(found) for name in shared}
+
+    judged = [judge_gate([criterion], at(criterion.by_epoch)) for criterion in plan.gate]
+    return verdict_of(row for each in judged for row in each.criteria).to_json()

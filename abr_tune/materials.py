@@ -1,0 +1,117 @@
+"""What every step of a run works with: plan, folder, data, and how it is carried out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from abr_tune import environment
+from abr_tune.errors import UserError
+from abr_tune.plan.plan import Plan
+from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.executor import ExecutorName
+from abr_tune.search.launch import Cluster
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How a run is carried out; what is searched stands in the plan."""
+
+    out: Path = Path("results")
+    jobs: int | None = None
+    """Trials at a time; None: as many as the cores allow."""
+    storage: str | None = None
+    """URL of the study; None: SQLite in the run folder."""
+    executor: ExecutorName = "ray"
+    address: str | None = None
+    """A running Ray; None: one of its own."""
+    fresh: bool = False
+    """Set an earlier run of the name aside."""
+    json: bool = False
+    """Print the summary as JSON on standard output instead of sentences."""
+    started: float = field(default_factory=time.monotonic)
+    """Monotonic time at which the command began."""
+
+    def jobs_for(self, cpus: int) -> int:
+        """Trials at a time when each is given `cpus` cores."""
+        if self.executor == "inline":
+            return 1
+        return self.jobs or max(1, environment.cores() // cpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Materials:
+    """A run that is about to begin."""
+
+    plan: Plan
+    launch: Launch
+    run: RunFolder
+    console: Console
+    dataset: Any
+    """What the task's `load` returned; None for a task without data."""
+    fingerprint: str
+    baselines: Mapping[str, float]
+    cluster: Cluster | None
+    """Ray; None when trials run inline."""
+
+    @property
+    def jobs(self) -> int:
+        """Trials at a time."""
+        return self.launch.jobs_for(self.plan.resources.cpus)
+
+
+def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, cluster: Cluster | None) -> Materials:
+    """Load the data, once, and write `environment.json`.
+
+    Raises:
+        UserError: the data cannot be used; the message of the task's `load` says why.
+    """
+    dataset, fingerprint, baselines = None, "none", {}
+    if plan.data is not None:
+        console.print("loading data ...", style="dim")
+        dataset = load_data(plan)
+        fingerprint = plan.task.fingerprint(dataset)
+        baselines = dict(plan.task.baselines(dataset))
+    described = environment.describe(
+        seed=plan.seed,
+        confirmation_seeds=confirmation_seeds(plan),
+        fingerprint=fingerprint,
+        launch={"executor": launch.executor, "jobs": launch.jobs_for(plan.resources.cpus), "storage": launch.storage},
+    )
+    write_json(folder.environment, described)
+    return Materials(
+        plan=plan,
+        launch=launch,
+        run=folder,
+        console=console,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        baselines=baselines,
+        cluster=cluster,
+    )
+
+
+def load_data(plan: Plan) -> Any:
+    """What the plan's task makes of its data section.
+
+    Raises:
+        UserError: the data cannot be used; the message says why, the log has the traceback.
+    """
+    try:
+        return plan.task.load(plan.data, folder=plan.folder)
+    except (ValueError, OSError) as mistake:
+        log.exception("the data cannot be used")
+        raise UserError(f"the data cannot be used: {mistake}") from mistake
+
+
+def confirmation_seeds(plan: Plan) -> list[int]:
+    """Seeds of the confirmation runs: none of them is the search's own."""
+    return [plan.seed + 1 + index for index in range(plan.confirm.seeds)] if plan.confirm.top else []
