@@ -16,6 +16,25 @@ from core.models.s4d import S4D
 STEM_STRIDE: Final = 2
 TOKEN_STRIDE: Final = 8
 """Samples per token: half a millisecond at 15 kHz."""
+LEVELS: Final = 2
+"""Numbers that `levels` makes of a recording."""
+SEGMENTS: Final = 8
+"""Stretches of time that `summary` averages over: where a wave lies is half of what tells the classes apart."""
+SUMMARY: Final = SEGMENTS + 2
+"""Numbers that `summary` makes of a channel."""
+
+
+def levels(x_BT: Tensor) -> Tensor:
+    """(B, 2) log size of a recording: root mean square and largest deviation, which norms inside the network hide."""
+    floor = 1e-3
+    rms_B = (x_BT.square().mean(-1) + floor**2).sqrt()
+    return torch.stack([rms_B, x_BT.abs().amax(-1) + floor], 1).log()
+
+
+def summary(x_BDL: Tensor) -> Tensor:
+    """(B, D, L) -> (B, 10 D): mean and maximum over all of the recording, and means over its eighths."""
+    segment_BDS = nn.functional.adaptive_avg_pool1d(x_BDL, SEGMENTS)
+    return torch.cat([x_BDL.mean(-1), x_BDL.amax(-1), segment_BDS.flatten(1)], 1)
 
 
 class Standardise(nn.Module):

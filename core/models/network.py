@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from core.data.recordings import STATIC
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
-from core.models.encoder import STEM_STRIDE, TOKEN_STRIDE, Block, Standardise, Stem
+from core.models.encoder import LEVELS, STEM_STRIDE, SUMMARY, TOKEN_STRIDE, Block, Standardise, Stem, levels, summary
 from core.models.heads import LatencyHead, NoClasses, ScalarHead, SignalHead, perceptron
 from core.models.s4d import Kernel
 from core.tasks.abr_options import Input, ModelOptions, ModelSize
@@ -73,6 +73,8 @@ class AbrNetwork(nn.Module):
     Scaling lives in buffers and is stored with the weights. Inputs that are not named are not read.
     """
 
+    unit: Tensor
+
     def __init__(
         self,
         *,
@@ -101,17 +103,16 @@ class AbrNetwork(nn.Module):
         self.stem = Stem(kernels, stem, channels)
         self.blocks = nn.ModuleList(Block(channels, states, condition, dropout) for _ in range(blocks))
         fine = stem // len(kernels) * len(kernels)
-        self.up = nn.ConvTranspose1d(channels, fine, RATIO, stride=RATIO)
+        ratio = TOKEN_STRIDE // STEM_STRIDE
+        self.up = nn.ConvTranspose1d(channels, fine, ratio, stride=ratio)
         self.fuse = nn.Conv1d(2 * fine, fine, 5, padding=2)
-        features = 2 * channels + condition
+        features = SUMMARY * channels + condition
         self.class_head = perceptron(features, hidden, num_classes, dropout) if num_classes else NoClasses()
         self.threshold_head = ScalarHead(features, hidden, dropout, scaling.threshold)
         self.exist_head = perceptron(features, hidden, 1, dropout)
         self.latency_head = LatencyHead(fine, scaling.latency)
         self.amplitude_head = ScalarHead(features, hidden, dropout, scaling.amplitude)
         self.signal_head = SignalHead(fine, STEM_STRIDE)
-
-    unit: Tensor
 
     def forward(self, batch: Batch) -> Outputs:
         """Predictions for the recordings of `batch`; its labels are not read."""
@@ -122,7 +123,7 @@ class AbrNetwork(nn.Module):
         fine_BCL, h_BDL = self.stem(x_BT)
         for block in self.blocks:
             h_BDL = block(h_BDL, condition_BE)
-        features_BF = torch.cat([h_BDL.mean(-1), h_BDL.amax(-1), condition_BE], 1)
+        features_BF = torch.cat([summary(h_BDL), condition_BE], 1)
         fused_BCL = nn.functional.silu(self.fuse(torch.cat([self.up(h_BDL), fine_BCL], 1)))
         return Outputs(
             class_logits_BK=self.class_head(features_BF),
@@ -148,17 +149,6 @@ class AbrNetwork(nn.Module):
             for parameter in module.parameters(recurse=False):
                 groups[_group(module, parameter)].append(parameter)
         return groups
-
-
-RATIO: Final = TOKEN_STRIDE // STEM_STRIDE
-LEVELS: Final = 2
-
-
-def levels(x_BT: Tensor) -> Tensor:
-    """(B, 2) log size of a recording: root mean square and largest deviation, which norms inside the network hide."""
-    floor = 1e-3
-    rms_B = (x_BT.square().mean(-1) + floor**2).sqrt()
-    return torch.stack([rms_B, x_BT.abs().amax(-1) + floor], 1).log()
 
 
 def _group(module: nn.Module, parameter: nn.Parameter) -> ParameterGroup:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from core.models.encoder import Block, FiLM, Standardise, Stem
+from core.models.encoder import LEVELS, SUMMARY, Block, FiLM, Standardise, Stem, levels, summary
 from core.models.s4d import S4D
 
 
@@ -83,3 +83,19 @@ def test_block_uses_its_state_space_layer_both_ways() -> None:
     reach_L = (block(changed_BDL, condition_BE) - block(x_BDL, condition_BE)).abs().sum((0, 1))
     assert reach_L[5] > 1e-5
     assert reach_L[20] > 1e-5
+
+
+def test_summary_by_hand() -> None:
+    # One channel of 16 tokens, 0 to 15: eighths hold pairs.
+    made = summary(torch.arange(16.0).reshape(1, 1, 16))
+    assert made.tolist() == [[7.5, 15.0, *(0.5 + 2 * segment for segment in range(8))]]
+    assert made.shape[1] == SUMMARY
+
+
+def test_levels_tell_the_size_of_a_recording() -> None:
+    # A recording ten times as large has logs larger by log 10; silence stays finite.
+    x_BT = torch.randn(1, 200, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        levels(10 * x_BT) - levels(x_BT), torch.full((1, LEVELS), math.log(10)), rtol=0, atol=0.01
+    )
+    assert levels(torch.zeros(1, 200)).isfinite().all()

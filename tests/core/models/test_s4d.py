@@ -10,7 +10,7 @@ from core.models.s4d import S4D, Kernel, fft_points
 
 
 @pytest.fixture
-def sequence_BHL() -> Tensor:
+def sequence() -> Tensor:
     return torch.randn(3, 4, 200, generator=torch.Generator().manual_seed(1))
 
 
@@ -20,8 +20,8 @@ def layer(request: pytest.FixtureRequest) -> S4D:
     return S4D(4, 8, bidirectional=request.param)
 
 
-def test_convolution_equals_recurrence(layer: S4D, sequence_BHL: Tensor) -> None:
-    torch.testing.assert_close(layer(sequence_BHL), layer.recurrent(sequence_BHL), rtol=0, atol=1e-4)
+def test_convolution_equals_recurrence(layer: S4D, sequence: Tensor) -> None:
+    torch.testing.assert_close(layer(sequence), layer.recurrent(sequence), rtol=0, atol=1e-4)
 
 
 def zero_order_hold(kernel: Kernel, channel: int, length: int) -> np.ndarray:
@@ -52,21 +52,21 @@ def test_kernel_is_the_zero_order_hold_that_scipy_computes() -> None:
 
 
 @torch.no_grad()
-def test_future_samples_leave_the_past_of_the_causal_form_alone(sequence_BHL: Tensor) -> None:
+def test_future_samples_leave_the_past_of_the_causal_form_alone(sequence: Tensor) -> None:
     layer = S4D(4, 8, bidirectional=False)
-    changed_BHL = sequence_BHL.clone()
+    changed_BHL = sequence.clone()
     changed_BHL[..., 120:] += 5.0
-    difference_BHL = (layer(changed_BHL) - layer(sequence_BHL)).abs()
+    difference_BHL = (layer(changed_BHL) - layer(sequence)).abs()
     assert difference_BHL[..., :120].max() < 1e-4
     assert difference_BHL[..., 120:].max() > 1e-2
 
 
 @torch.no_grad()
-def test_bidirectional_form_sees_ahead(sequence_BHL: Tensor) -> None:
+def test_bidirectional_form_sees_ahead(sequence: Tensor) -> None:
     layer = S4D(4, 8, bidirectional=True)
-    changed_BHL = sequence_BHL.clone()
+    changed_BHL = sequence.clone()
     changed_BHL[..., 120:] += 5.0
-    assert (layer(changed_BHL) - layer(sequence_BHL))[..., :120].abs().max() > 1e-2
+    assert (layer(changed_BHL) - layer(sequence))[..., :120].abs().max() > 1e-2
 
 
 def test_kernel_does_not_depend_on_the_length() -> None:
