@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from abr_tune.errors import FileMistakes, Problem
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.overrides import option_paths
-from abr_tune.plan.schema import DISTRIBUTIONS, CriterionSection
+from abr_tune.plan.schema import CriterionSection
 from abr_tune.plan.source import Source
+from abr_tune.plan.spread import DISTRIBUTIONS
 from abr_tune.plan.yaml import Loc, parse_value, printable
 
 Pins = list[tuple[str, Any, str]]

@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.explain import suggest
+from abr_tune.plan.fit import refuse_impossible
 from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_in, strict_json
 from abr_tune.plan.plan import Budget, Confirm, Criterion, Plan, Pruner, Resources, Sampler, StartPoint
 from abr_tune.plan.quantities import parse_bound, parse_seconds
 from abr_tune.plan.schema import LATER, PRUNERS, SAMPLERS, CriterionSection, Section, SpaceFile, check_name
-from abr_tune.plan.searched import read_space, refuse_impossible, searched_leaves
+from abr_tune.plan.searched import read_space, searched_leaves
 from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task, refuse_later, refuse_metric
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Space

@@ -85,6 +85,11 @@ def resolve(model: type[M], values: Mapping[str, Any]) -> M:
         raise ImpossibleOptions(list(dict.fromkeys(pairs))) from None
 
 
+def defaults_of(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The documented defaults as nested JSON-ready data, with `values` in their places; not checked."""
+    return _tree(model, values)
+
+
 def faults_of(model: type[BaseModel], values: Mapping[str, Any]) -> list[ErrorDetails]:
     """What `resolve` would refuse, as pydantic says it; empty when all is well."""
     return faults_in(model, _tree(model, values))

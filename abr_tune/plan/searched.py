@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
-from abr_tune.plan.distributions import Choice, Distribution, IntRange, OrderedPair, Simplex, as_text, same
-from abr_tune.plan.explain import suggest
-from abr_tune.plan.overrides import faults_in, faults_of, leaves, option_paths, path_of
-from abr_tune.plan.schema import DISTRIBUTIONS, LATER
-from abr_tune.plan.source import Source, sentence
-from abr_tune.plan.space import Condition, Parameter, Space
+from abr_tune.plan.conditions import read_conditions
+from abr_tune.plan.distributions import Distribution
+from abr_tune.plan.fit import refuse_misfit
+from abr_tune.plan.overrides import faults_in, leaves, option_paths
+from abr_tune.plan.schema import LATER
+from abr_tune.plan.source import Source
+from abr_tune.plan.space import Parameter, Space
+from abr_tune.plan.spread import DISTRIBUTIONS, ListEnds, PairEnds
 from abr_tune.plan.yaml import Loc
-
-SAMPLES: Final = 200
-"""Configurations drawn to find combinations that no training run could take."""
-_GOLDEN: Final = 0.381966
-"""A share that is no round number: a range over whole-number options shows itself there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,58 +39,23 @@ def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any
     section = source.data.get("search")
     entries = [] if not isinstance(section, dict) else [_entry(source, path, options) for path in section]
     readable = {entry.path: entry for entry in entries if entry is not None}
-    _refuse_overlaps(source, readable)
-    parameters = []
-    for entry in readable.values():
-        if _fits(source, entry, options, train):
-            conditions = _conditions(source, entry, readable, options, pinned)
-            if conditions is not None:
-                parameters.append(Parameter(entry.path, entry.distribution, conditions))
+    _refuse_overlaps(source, options)
+    spread = {path: entry.distribution for path, entry in readable.items()}
+    parameters = {}
+    for path, entry in readable.items():
+        refuse_misfit(source, path, entry.distribution, options, train)
+        conditions = read_conditions(source, path, entry.when, options, spread=spread, pinned=pinned)
+        if conditions is not None:
+            parameters[path] = Parameter(path, entry.distribution, conditions)
+    while lost := [path for path, item in parameters.items() if any(one.path not in parameters for one in item.when)]:
+        for path in lost:  # what they depend on was decided by the command line, or is a mistake itself
+            del parameters[path]
     try:
-        return Space(tuple(parameters))
+        return Space(tuple(parameters.values()))
     except CycleError as fault:
         circle = [str(path) for path in fault.args[1]]
         source.add(("search", circle[-1], "when"), f"conditions in a circle: {' needs '.join(circle)}")
         return Space()
-
-
-def refuse_impossible(source: Source, options: type[BaseModel], train: Mapping[str, Any], space: Space) -> None:
-    """Note rules between options that configurations of the space break, each once."""
-    draw = random.Random(0)  # noqa: S311 - a fixed sample, no secret
-    told: dict[str, int] = {}
-    examples: dict[str, Mapping[str, Any]] = {}
-    for _ in range(SAMPLES if space.paths else 1):
-        values = space.propose(lambda side: side.at(draw.random()))
-        for fault in faults_of(options, {**train, **values}):
-            group = path_of(fault)
-            text = sentence(group, fault)[0]
-            text = text if text.startswith(group) else f"{group}: {text}" if group else text
-            told[text] = told.get(text, 0) + 1
-            examples.setdefault(text, {"group": group, "values": values})
-    for text, times in told.items():
-        group, values = examples[text]["group"], examples[text]["values"]
-        loc, culprit = _culprit(source, options, train, group, values)
-        share = f"so in {times} of {SAMPLES} configurations" if space.paths and times < SAMPLES else None
-        example = f", for instance with {culprit}: {as_text(values[culprit])}" if culprit and share else ""
-        source.add(loc, text, f"{share}{example}" if share else None, at_key=True)
-
-
-def _culprit(
-    source: Source, options: type[BaseModel], train: Mapping[str, Any], group: str, values: Mapping[str, Any]
-) -> tuple[Loc, str | None]:
-    """Where to point for a broken rule between the options of `group`: what breaks it by itself, else what is near."""
-    related = [path for path in values if _touches(path, group)]
-    for path in related:
-        if any(path_of(fault) == group for fault in faults_of(options, {**train, path: values[path]})):
-            return ("search", path), path
-    if related:
-        return ("search", related[0]), related[0]
-    fixed = next((path for path in train if _touches(path, group)), None)
-    return source.place_of_option(("train",), fixed) if fixed else ("train",), None
-
-
-def _touches(path: str, group: str) -> bool:
-    return group in {"", path} or path.startswith(f"{group}.") or group.startswith(f"{path}.")
 
 
 def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None:
@@ -119,7 +81,7 @@ def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None
         source.add((*loc, key), f"this version does not have {LATER[f'search.{key}']} yet", at_key=True)
     known = {key: value for key, value in written.items() if key not in later}
     faults = faults_in(DISTRIBUTIONS[kind], known)
-    source.faults(faults, loc, lambda _: _keys_of(kind), f"a key of {kind}")
+    source.faults(faults, loc, lambda where: _keys_beside(kind, where), f"a key of {kind}")
     if faults or later:
         return None
     section = DISTRIBUTIONS[kind].model_validate(known)
@@ -149,129 +111,18 @@ def _keys_of(kind: str) -> list[str]:
     return [field.alias or name for name, field in DISTRIBUTIONS[kind].model_fields.items()]
 
 
-def _refuse_overlaps(source: Source, entries: Mapping[str, _Entry]) -> None:
-    for path in entries:
-        for other in entries:
+def _keys_beside(kind: str, where: Loc) -> list[str]:
+    inside = where[2:-1]
+    return [*PairEnds.model_fields, *ListEnds.model_fields] if inside == ("ordered",) else _keys_of(kind)
+
+
+def _refuse_overlaps(source: Source, options: type[BaseModel]) -> None:
+    section = source.data.get("search")
+    paths = [path for path in option_paths(options) if isinstance(section, dict) and path in section]
+    for path in paths:
+        for other in paths:
             if path.startswith(f"{other}."):
                 source.add(("search", path), f"{path} is already searched as part of {other}", at_key=True)
-
-
-def _fits(source: Source, entry: _Entry, options: type[BaseModel], train: Mapping[str, Any]) -> bool:
-    """Note where the distribution leaves what the option takes; only the first such end of each is told."""
-    if isinstance(entry.distribution, Simplex):
-        known = {path.removeprefix(f"{entry.path}.") for path in option_paths(options) if path.startswith(entry.path)}
-        wrong = [i for i, name in enumerate(entry.distribution.names) if name not in known]
-        for i in wrong:
-            name = entry.distribution.names[i]
-            source.add((*entry.loc, "simplex", i), f"{entry.path} has no {name}", suggest(name, known))
-        if wrong:
-            return False
-    fits = True
-    for below, value in _probes(entry.distribution):
-        for fault in faults_of(options, {**train, entry.path: value}):
-            if not any(_is_in(path_of(fault), leaf) for leaf in leaves(options, entry.path, value)):
-                continue
-            if below == () and not fits:
-                continue
-            message, hint = sentence(entry.path, fault)
-            source.add((*entry.loc, *below), message, hint)
-            fits = False
-            break
-    return fits
-
-
-def _probes(distribution: Distribution) -> Iterator[tuple[Loc, Any]]:
-    """Values that reach into the corners of a distribution, each with the place in the entry that it comes from."""
-    if isinstance(distribution, Choice):
-        for i, value in enumerate(distribution.values):
-            yield ("choice", i), value
-        return
-    if isinstance(distribution, OrderedPair):
-        (a, b), (c, d) = distribution.low, distribution.high
-        yield ("ordered", "low", 0), {"low": a, "high": max(a, c)}
-        yield ("ordered", "low", 1), {"low": min(b, d), "high": d}
-        yield ("ordered", "high", 0), {"low": a, "high": max(a, c)}
-        yield ("ordered", "high", 1), {"low": a, "high": d}
-        return
-    sides = distribution.coordinates("")
-    low, high = ([side.at(share) for side in sides] for share in (0.0, 1.0))
-    key = "" if len(sides) != 1 else "int" if isinstance(distribution, IntRange) else _range_key(distribution)
-    yield ((key, 0) if key else ()), distribution.decode(low)
-    yield ((key, 1) if key else ()), distribution.decode(high)
-    yield (), distribution.decode([side.at(_GOLDEN) for side in sides])
-
-
-def _range_key(distribution: Distribution) -> str:
-    log = getattr(distribution, "log", None)
-    return "" if log is None else "log" if log else "uniform"
-
-
-def _is_in(path: str, given: str) -> bool:
-    return path == given or path.startswith(f"{given}.")
-
-
-def _conditions(
-    source: Source,
-    entry: _Entry,
-    entries: Mapping[str, _Entry],
-    options: type[BaseModel],
-    pinned: Mapping[str, Any],
-) -> tuple[Condition, ...] | None:
-    """The conditions of an entry; None when the command line fixed a value that makes one of them false for good."""
-    conditions = []
-    for path, written in entry.when.items():
-        loc = (*entry.loc, "when", path)
-        if path in pinned:
-            if not any(same(pinned[path], value) for value in _as_values(written, pinned[path])):
-                return None
-        elif path not in entries:
-            _refuse_unsearched(source, loc, entries, options)
-        elif path == entry.path:
-            source.add(loc, f"{path} cannot depend on itself", at_key=True)
-        else:
-            values = _reachable(source, loc, entries[path].distribution, written)
-            conditions.append(Condition(path, values))
-    return tuple(conditions)
-
-
-def _refuse_unsearched(source: Source, loc: Loc, entries: Mapping[str, _Entry], options: type[BaseModel]) -> None:
-    path = str(loc[-1])
-    if path in source.data["search"]:
-        return  # its own entry has been found wanting already
-    if path in option_paths(options):
-        source.add(loc, f"{path} is not searched, so the condition never changes", at_key=True)
-    else:
-        source.unknown(loc, "a searched path", [*entries, *option_paths(options)])
-
-
-def _reachable(source: Source, loc: Loc, distribution: Distribution, written: Any) -> tuple[Any, ...]:
-    """The values of a condition; notes those its path can never have."""
-    path = loc[-1]
-    if not isinstance(distribution, Choice | IntRange):
-        source.add(loc, f"{path} takes values from a range; a condition needs a choice or whole numbers")
-        return ()
-    known = distribution.values if isinstance(distribution, Choice) else None
-    values = _as_values(written, *(known or ()))
-    for i, value in enumerate(values):
-        place = (*loc, i) if isinstance(written, list) and len(values) == len(written) > 0 else loc
-        if known is not None and not any(same(value, one) for one in known):
-            names = [as_text(one) for one in known]
-            hint = suggest(as_text(value), names)
-            source.add(place, f"{path} is never {as_text(value)}; it is one of {', '.join(names)}", hint)
-        elif isinstance(distribution, IntRange) and not (
-            isinstance(value, int) and not isinstance(value, bool) and distribution.low <= value <= distribution.high
-        ):
-            source.add(
-                place, f"{path} is never {as_text(value)}; it goes from {distribution.low} to {distribution.high}"
-            )
-    return values
-
-
-def _as_values(written: Any, *known: Any) -> tuple[Any, ...]:
-    """A list means any of its entries, unless the list itself is a value."""
-    if isinstance(written, list) and not any(same(written, one) for one in known):
-        return tuple(written)
-    return (written,)
 
 
 def searched_leaves(space: Space, options: type[BaseModel]) -> Sequence[str]:

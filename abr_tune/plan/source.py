@@ -65,13 +65,19 @@ class Source:
         self, faults: Iterable[ErrorDetails], at: Loc, known: Callable[[Loc], Sequence[str]], what: str = ""
     ) -> None:
         """Note pydantic's findings about the data at `at`; `known` lists the keys that may stand beside a wrong one."""
+        faults, meant = list(faults), set[str | None]()
         for fault in faults:
-            loc = self.existing(fault["loc"], at)
             if fault["type"] == "extra_forbidden":
-                self.unknown(loc, what or f"a key of {_name(loc[:-1])}", known(loc))
-                continue
-            name = str(fault["loc"][-1]) if fault["type"] == "missing" else _name(loc)
-            self.add(loc, *sentence(name, fault), at_key=fault["type"] == "missing")
+                loc = self.existing(fault["loc"], at)
+                hint = suggest(str(loc[-1]), known(loc))
+                meant.add(hint)
+                self.add(loc, f"{loc[-1]} is not {what or f'a key of {_name(loc[:-1])}'}", hint, at_key=True)
+        for fault in faults:
+            loc, missing = self.existing(fault["loc"], at), fault["type"] == "missing"
+            name = str(fault["loc"][-1]) if missing else _name(loc)
+            # A required key is not missing when its misspelling was just found.
+            if fault["type"] != "extra_forbidden" and not (missing and f"did you mean {name}?" in meant):
+                self.add(loc, *sentence(name, fault), at_key=missing)
 
     def data_at(self, loc: Loc) -> Any:
         """The data at `loc`, which exists."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abr_tune.plan.distributions import Simplex
+from abr_tune.plan.ordered import Simplex
 from abr_tune.plan.overrides import faults_of, path_of, resolve, value_at
 from abr_tune.plan.plan import StartPoint
 from abr_tune.plan.source import Source, sentence

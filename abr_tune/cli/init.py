@@ -1,0 +1,83 @@
+"""`abr-tune init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abr_tune.errors import UserError
+
+SCHEMA = "abr-tune.schema.json"
+
+
+def init(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Where to write; default: the example's name.")
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="The problem to search; its example is copied.")] = "abr",
+    example: Annotated[
+        str | None, typer.Option("--example", help="A shipped space to start from, such as phase1.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE if it is there.")] = False,
+) -> None:
+    """Write a commented space file to start from, with its schema beside it for editors.
+
+    Examples:
+
+      abr-tune init my.yaml
+
+      abr-tune init --example smoke
+    """
+    source = _example(example) if example is not None else _example_of(task)
+    target = file or Path(source.name)
+    schema = target.parent / SCHEMA
+    if target.exists() and not force:
+        raise UserError(f"{target} is there already; --force overwrites it")
+    if not target.parent.is_dir():
+        raise UserError(f"there is no folder {target.parent}")
+    target.write_text(_named(source.read_text(encoding="utf-8"), source.stem, target.stem), encoding="utf-8")
+    if force or not schema.exists():
+        schema.write_text((shipped_spaces() / SCHEMA).read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"wrote {target}; check it with: abr-tune validate {target}", err=True)
+
+
+def shipped_spaces() -> Path:
+    """The folder of the shipped space files: in an installed package inside it, in a checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    installed, checkout = package / "search_spaces", package.parent / "search_spaces"
+    return installed if installed.is_dir() else checkout
+
+
+def _example(name: str) -> Path:
+    examples = {path.stem: path for path in sorted(shipped_spaces().glob("*.yaml"))}
+    if name.removesuffix(".yaml") not in examples:
+        from abr_tune.plan.explain import suggest
+
+        hint = suggest(name, examples)
+        raise UserError(f"{name} is not an example; there are {', '.join(examples)}" + (f"; {hint}" if hint else ""))
+    return examples[name.removesuffix(".yaml")]
+
+
+def _example_of(task: str) -> Path:
+    """The largest example of a task: the one that shows most."""
+    from abr_tune.plan.yaml import read
+
+    fitting = [path for path in shipped_spaces().glob("*.yaml") if read(path).data["task"] == task]
+    if not fitting:
+        from core.tasks import TASKS
+
+        raise UserError(f"there is no example for task {task}; there are tasks {', '.join(TASKS)}")
+    return max(fitting, key=lambda path: (path.stat().st_size, path.name))
+
+
+def _named(text: str, old: str, new: str) -> str:
+    """The example under the name of the new file, if that can be one."""
+    from abr_tune.plan.schema import check_name
+
+    try:
+        name = check_name(new)
+    except ValueError:
+        return text
+    return text.replace(f"\nname: {old}\n", f"\nname: {name}\n", 1)

@@ -1,0 +1,108 @@
+"""A training configuration: what `abr-tune train` takes, and what `best.yaml` is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from abr_tune.plan.arguments import apply_overrides, apply_pins
+from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
+from abr_tune.plan.schema import ConfigFile
+from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task
+from abr_tune.plan.source import Source, sentence
+from abr_tune.plan.training import read_options, refuse_misfits
+from abr_tune.plan.yaml import dump, read
+from core.tasks.task import Objective, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One training run, resolved, and what is claimed of it."""
+
+    file: Path
+    task_name: str
+    """A name in `core.tasks.TASKS`, or `module:attribute`."""
+    task: Task
+    data: Any
+    """Checked data options; None for a task without data."""
+    options: BaseModel
+    """The task's options, every default filled in."""
+    seed: int = 0
+    objective: Objective | None = None
+    """The metric it was found by; the task's own when the file names none, None when neither does."""
+    claims: Mapping[str, float] = field(default_factory=dict)
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Relative paths of the data section are relative to this."""
+        return self.file.parent
+
+
+def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Config:
+    """The configuration in a file, changed by `overrides`. Raises `FileMistakes` with everything that is wrong."""
+    file = Path(file)
+    source = Source(read(file))
+    keys = tuple(ConfigFile.model_fields)
+    pins = apply_overrides(source, overrides, keys)
+    check_keys(source, ConfigFile)
+    task = read_task(source, trust_code=trust_code, folder=file.parent)
+    if task is None:
+        source.finish()
+        raise AssertionError("a file without a task was accepted")
+    apply_pins(source, pins, task.options, keys)
+    data = read_data(source, task)
+    values = _read_train(source, task.options)
+    named = "objective" in source.data
+    objective = read_objective(source, task) if named else task.objective
+    source.finish()
+    text = ConfigFile.model_validate_json(strict_json(source.data), strict=True)
+    return Config(
+        file=file,
+        task_name=text.task,
+        task=task,
+        data=data,
+        options=resolve(task.options, values),
+        seed=text.seed,
+        objective=objective,
+        claims=text.claims,
+        tolerance=text.tolerance,
+        provenance=text.provenance,
+    )
+
+
+def dump_config(config: Config, *, comment: str = "") -> str:
+    """The configuration as text that `load_config` reads back; nothing is left to defaults."""
+    content: dict[str, Any] = {"task": config.task_name}
+    if config.data is not None:
+        content["data"] = to_jsonable_python(config.data, by_alias=True, inf_nan_mode="constants")
+    content["train"] = to_jsonable_python(config.options, by_alias=True, inf_nan_mode="constants")
+    content["seed"] = config.seed
+    if config.objective is not None:
+        content["objective"] = {config.objective.direction: config.objective.metric}
+    for key in ("claims", "tolerance", "provenance"):
+        if getattr(config, key):
+            content[key] = dict(getattr(config, key))
+    return dump(content, comment=comment)
+
+
+def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
+    """Path -> value; notes unknown paths, values that do not fit, and broken rules between them."""
+    section = source.data.setdefault("train", {})
+    values = read_options(source, ("train",), options)
+    if not isinstance(section, dict) or refuse_misfits(source, ("train",), options, values):
+        return values
+    for fault in faults_of(options, values):
+        group = path_of(fault)
+        text, hint = sentence(group, fault)
+        near = next((path for path in values if path.startswith(f"{group}.")), None)
+        loc = source.place_of_option(("train",), near) if near else ("train",)
+        source.add(loc, text if text.startswith(group) else f"{group}: {text}", hint, at_key=True)
+    return values
