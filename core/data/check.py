@@ -196,13 +196,10 @@ def _label_problems(r: Recordings) -> Iterator[DataProblem]:
 def _peak_problems(r: Recordings) -> Iterator[DataProblem]:
     exist, latency = r.peak_exist, r.peak_latency_ms
     yield from at_rows(~(np.isnan(exist) | np.isin(exist, (0, 1))), "peak_exist", "{} is neither 0 nor 1", exist)
-    outside_N = ~np.isnan(latency) & ~((latency > 0) & (latency < r.duration_ms))
-    yield from at_rows(
-        outside_N,
-        "peak_latency_ms",
-        f"{{}} ms is outside the sweep of {r.duration_ms:.4g} ms after the stimulus",
-        latency,
-    )
+    if r.sampling_rate_hz > 0:
+        outside_N = ~np.isnan(latency) & ~((latency > 0) & (latency < r.duration_ms))
+        message = f"{{}} ms is outside the sweep of {r.duration_ms:.4g} ms after the stimulus"
+        yield from at_rows(outside_N, "peak_latency_ms", message, latency)
     for name in ("peak_latency_ms", "peak_amplitude_uv"):
         labelled_N = ~np.isnan(getattr(r, name)) & (exist != 1)
         yield from at_rows(labelled_N, name, "labelled although peak_exist does not say 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -159,14 +159,25 @@ def _assemble(header: str, columns: Mapping[str, NDArray[Any]]) -> Recordings:
 
 
 def _read_npz(path: Path) -> Recordings:
+    known = ("signal", "clean", "static", "patient", "hearing_class", *FLOATS, *OPTIONAL)
+    arrays = arrays_in(path, (HEADER, *known))
+    if HEADER not in arrays:
+        raise _Foreign("an .npz file, but no table of recordings")
+    return _assemble(str(arrays.pop(HEADER)), arrays)
+
+
+def arrays_in(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Those arrays of an `.npz` file that it has of `names`; objects in it, which would need pickle, are refused.
+
+    Raises:
+        DataMistakes: the file is damaged or no `.npz`.
+    """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile) or HEADER not in archive.files:
-                raise _Foreign("an .npz file, but no table of recordings")
-            known = ("signal", "clean", "static", "patient", "hearing_class", *FLOATS, *OPTIONAL)
-            columns = {name: archive[name] for name in known if name in archive.files}
-            return _assemble(str(archive[HEADER]), columns)
-    except (zipfile.BadZipFile, EOFError, OSError) as damaged:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is no .npz archive")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names if name in archive.files}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as damaged:
         raise DataMistakes(str(path), [_damaged(damaged)]) from damaged
 
 

@@ -19,7 +19,6 @@ Columns may stand in any order and the optional ones may be absent; an empty cel
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem, at_rows, find_problems
 from core.data.concatenate import concatenate
+from core.data.importers.sheet import Sheet, read_sheet
 from core.data.recordings import STATIC, Recordings
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ EXTRA: Final = ("sweeps", "frequency_khz")
 TEXT: Final = ("patient", "class", "unit")
 REQUIRED: Final = ("patient", "sampling_rate_hz")
 COLUMNS: Final = (*TEXT, "sampling_rate_hz", *STATIC, *LABELS, *EXTRA)
-MISSING: Final = ("", "NA", "NaN", "nan")
-FIRST_LINE: Final = 2
-"""Line of the file the first recording stands in."""
 
 
 def read_csv(files: Sequence[Path]) -> Recordings:
@@ -52,63 +49,13 @@ def read_csv(files: Sequence[Path]) -> Recordings:
     Raises:
         DataMistakes: everything that is wrong, with line and column.
     """
-    frames = [_frame(file) for file in files]
-    mistakes = [
-        DataMistakes(str(file), found)
-        for file, frame in zip(files, frames, strict=True)
-        if (found := list(_frame_problems(frame)))
-    ]
-    if mistakes:
-        raise _joined(mistakes)
+    sheets = [read_sheet(file, text=TEXT) for file in files]
+    for sheet in sheets:
+        if problems := list(_sheet_problems(sheet)):
+            raise DataMistakes(str(sheet.file), problems)
+    frames = [sheet.frame for sheet in sheets]
     names = sorted({str(name) for frame in frames if "class" in frame for name in frame["class"].dropna().unique()})
-    tables = [_table(frame, tuple(names), file) for file, frame in zip(files, frames, strict=True)]
-    return concatenate(tables, [str(file) for file in files])
-
-
-def _joined(mistakes: Sequence[DataMistakes]) -> DataMistakes:
-    if len(mistakes) == 1:
-        return mistakes[0]
-    problems = [replace(p, message=f"in {m.source}: {p.message}") for m in mistakes for p in m.problems]
-    return DataMistakes(f"{len(mistakes)} files", problems)
-
-
-def _frame(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        with file.open(encoding="utf-8-sig") as text:
-            header = text.readline()
-        if ";" in header and "," not in header:
-            raise DataMistakes(
-                str(file), [DataProblem("columns are separated by semicolons", line=1, hint=_SEMICOLONS)]
-            )
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            return _parsed(file)
-    except UnicodeDecodeError as fault:
-        problem = DataProblem(f"not text in UTF-8 (byte {fault.start})", hint="save it as CSV UTF-8")
-        raise DataMistakes(str(file), [problem]) from fault
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as fault:
-        reason = re.sub(r"^.*C error: ", "", str(fault)).strip()
-        raise DataMistakes(str(file), [DataProblem(f"not a table: {reason}")]) from fault
-
-
-def _parsed(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_csv(
-        file,
-        encoding="utf-8-sig",
-        dtype=dict.fromkeys(TEXT, "str"),
-        keep_default_na=False,
-        na_values=list(MISSING),
-        skip_blank_lines=False,  # so that rows are lines
-        float_precision="round_trip",
-        index_col=False,  # else a cell too many in every row shifts the columns
-        low_memory=False,
-    )
-
-
-_SEMICOLONS: Final = "save it with commas between columns and points in numbers"
+    return concatenate([_table(sheet, tuple(names)) for sheet in sheets], [str(file) for file in files])
 
 
 def _samples(frame: pd.DataFrame) -> list[str]:
@@ -118,19 +65,21 @@ def _samples(frame: pd.DataFrame) -> list[str]:
     )
 
 
-def _frame_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
+def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
+    frame = sheet.frame
     yield from _column_problems(frame)
     samples = _samples(frame)
     for name in map(str, frame.columns):
         if name not in TEXT and (name in COLUMNS or name in samples):
-            yield from _cell_problems(frame[name], name, required=name in samples or name == "sampling_rate_hz")
+            required = name in samples or name == "sampling_rate_hz"
+            yield from sheet.in_lines(_cell_problems(frame[name], name, required=required))
     for name in ("sampling_rate_hz", "unit"):
         if name in frame and frame[name].nunique() > 1:
             first = frame[name].dropna().iloc[0]
             row = int(np.flatnonzero((frame[name] != first).to_numpy())[0])
-            yield DataProblem(f"{first} at first, {frame[name].iloc[row]} here", line=row + FIRST_LINE, column=name)
+            yield DataProblem(f"{first} at first, {frame[name].iloc[row]} here", line=sheet.lines[row], column=name)
     if "patient" in frame:
-        yield from _in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
+        yield from sheet.in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
 
 
 def _column_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
@@ -154,23 +103,16 @@ def _column_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
 def _cell_problems(column: pd.Series[Any], name: str, *, required: bool) -> Iterator[DataProblem]:
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong_N = (numbers.isna() & column.notna()).to_numpy()
-    for problem in at_rows(wrong_N, name, "{}"):
-        cell = problem.message if problem.row is None else f"{str(column.iloc[problem.row])!r} is not a number"
-        yield from _in_lines([replace(problem, message=cell or problem.message)])
+    wrong_N = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
+    for problem in at_rows(wrong_N, name, "not a number"):
+        cell = None if problem.row is None else f"{str(column.iloc[problem.row])!r} is not a number"
+        yield replace(problem, message=cell or problem.message)
     if required:
-        yield from _in_lines(at_rows(column.isna().to_numpy(), name, "the number is missing"))
+        yield from at_rows(column.isna().to_numpy(), name, "the number is missing")
 
 
-def _in_lines(problems: Iterator[DataProblem] | Sequence[DataProblem]) -> Iterator[DataProblem]:
-    """The same problems, told by the line of the file."""
-    for problem in problems:
-        yield problem if problem.row is None else replace(problem, line=problem.row + FIRST_LINE)
-
-
-def _table(frame: pd.DataFrame, class_names: tuple[str, ...], file: Path) -> Recordings:
-    count = len(frame)
+def _table(sheet: Sheet, class_names: tuple[str, ...]) -> Recordings:
+    frame, count = sheet.frame, len(sheet.frame)
 
     def numbers(name: str) -> NDArray[np.float32]:
         return frame[name].to_numpy(np.float32) if name in frame else np.full(count, np.nan, np.float32)
@@ -190,9 +132,9 @@ def _table(frame: pd.DataFrame, class_names: tuple[str, ...], file: Path) -> Rec
         static=np.column_stack([numbers(name) for name in STATIC]),
         class_names=class_names,
         hearing_class=np.asarray(classes, dtype=np.int64),
-        origin=file.name,
+        origin=sheet.file.name,
         **columns,
     )
-    if problems := list(_in_lines(find_problems(recordings))):
-        raise DataMistakes(str(file), problems)
+    if problems := list(sheet.in_lines(find_problems(recordings))):
+        raise DataMistakes(str(sheet.file), problems)
     return recordings

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem, check
-from core.data.files import readable
+from core.data.files import arrays_in, readable
 from core.data.recordings import STATIC, Recordings
 
 INDEPENDENT_SWEEPS: Final = (500, 1000, 2000)
@@ -146,22 +146,10 @@ def _agreement(readings_ES: NDArray[Any]) -> ExpertAgreement:
 
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
-    import zipfile
-
-    try:
-        with np.load(readable(file), allow_pickle=False) as archive:
-            names = set(archive.files) if isinstance(archive, np.lib.npyio.NpzFile) else set()
-            if absent := [name for name in _ARRAYS if name not in names]:
-                problem = DataProblem(
-                    f"not the IHS human set: {', '.join(absent)} missing", hint="it is called human_ihs_abr.npz"
-                )
-                raise DataMistakes(str(file), [problem])
-            arrays = {name: archive[name] for name in _ARRAYS}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as fault:
-        if isinstance(fault, DataMistakes):
-            raise
-        problem = DataProblem(f"not a whole .npz file ({fault})", hint="copy it again")
-        raise DataMistakes(str(file), [problem]) from fault
+    arrays = arrays_in(readable(file), tuple(_ARRAYS))
+    if absent := [name for name in _ARRAYS if name not in arrays]:
+        message = f"not the IHS human set: {', '.join(absent)} missing"
+        raise DataMistakes(str(file), [DataProblem(message, hint="it is called human_ihs_abr.npz")])
     wrong = [
         f"{name} has {arrays[name].ndim} dimensions" for name, wanted in _ARRAYS.items() if arrays[name].ndim != wanted
     ]
