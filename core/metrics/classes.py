@@ -43,10 +43,11 @@ def class_metrics(
     """All metrics of the group `class`; recordings with class -1 are left out.
 
     Averages over classes take the classes that occur in the split; a class that occurs and is never predicted has
-    F1 0. `prediction_entropy` is that of the shares of predicted classes, in nats; `probability_sd` the standard
-    deviation over recordings of a class's predicted probability, averaged over classes.
+    F1 0. `count/<CLASS>` is the number of its recordings. `prediction_entropy` is that of the shares of predicted
+    classes, in nats; `probability_sd` the standard deviation over recordings of a class's predicted probability,
+    averaged over classes.
     """
-    names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall")))
+    names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall", "count")))
     known_N = truth_N >= 0
     if not known_N.any():
         return none_of(names, "no recording of the split has a class")
@@ -58,6 +59,8 @@ def class_metrics(
     truth_N, weight_N, patient_N = truth_N[known_N], weight_N[known_N], patient_N[known_N]
 
     values, absent = _by_class(truth_N, probability_NC.argmax(1), weight_N, class_names, rare)
+    count_C = np.bincount(truth_N, minlength=len(class_names))
+    values |= {f"count/{name}": float(count) for name, count in zip(class_names, count_C, strict=True)}
     values |= _of_predictions(probability_NC, weight_N)
     values["ece"] = calibration_error(probability_NC, truth_N, weight_N)
     values["patient_f1_macro"] = _patient_f1(probability_NC, truth_N, weight_N, patient_N)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.data.recordings import Recordings
 from core.data.tensors import as_batch
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.tasks.abr_data import AbrDataset, pooled
-from core.tasks.abr_prediction import adapted, predict
-from core.tasks.abr_weights import TrainedModel, load_model, predictions
+from core.tasks.abr_prediction import adapted, predict, renumbered
+from core.tasks.abr_weights import About, TrainedModel, load_model, predictions
 from core.tasks.task import Scores
 
 
 def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
     """Every metric of the split beside its trivial baseline, which is fitted on the training split of `data`."""
     model = load_model(weights)
-    fitted = [adapted(part, model.about) for part in data.held_out(split)]
-    trains = [adapted(part, model.about) for part in data.trains()]
+    fitted = [_like_the_model(part, model.about) for part in data.held_out(split)]
+    trains = [_like_the_model(part, model.about) for part in data.trains()]
     everything = pooled(fitted)
     if len(model.networks) > 1 and model.about.fingerprint == data.fingerprint:
         said = _held_out_predictions(model, data, split)
@@ -25,6 +26,12 @@ def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
     baseline = trivial_scores(trains, fitted, everything, split=split, rare=data.rare).values
     scores = with_skill(score(said, everything, split=split, rare=data.rare), baseline)
     return Scores(metrics=scores.values, baselines=baseline, absent=scores.absent)
+
+
+def _like_the_model(recordings: Recordings, about: About) -> Recordings:
+    fitted = adapted(recordings, about)
+    # A model without classes predicts none: the names of the data's may stay.
+    return renumbered(fitted, about.class_names) if about.class_names else fitted
 
 
 def _held_out_predictions(model: TrainedModel, data: AbrDataset, split: str) -> Predictions:

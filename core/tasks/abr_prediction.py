@@ -23,11 +23,10 @@ EDGE: Final = 0.02
 
 
 def adapted(recordings: Recordings, about: About) -> Recordings:
-    """The recordings at the model's sampling rate, length and unit, with the model's class indices.
+    """The recordings at the model's sampling rate, length and unit; their labels stay as they are.
 
     Longer recordings are cut at the end of the model's window; z-scoring makes microvolts fit a model trained on
-    z-scored signals. Raises ValueError when they are too short, in a unit that cannot be converted, or carry a class
-    the model does not know.
+    z-scored signals. Raises ValueError when they are too short or in a unit that cannot be converted.
     """
     signal_NT = _fitted(recordings.signal, recordings.sampling_rate_hz, about)
     clean_NT = None if recordings.clean is None else _fitted(recordings.clean, recordings.sampling_rate_hz, about)
@@ -44,9 +43,21 @@ def adapted(recordings: Recordings, about: About) -> Recordings:
         clean=clean_NT,
         sampling_rate_hz=about.sampling_rate_hz,
         unit=about.unit,
-        hearing_class=_renumbered(recordings, about.class_names),
-        class_names=about.class_names,
     )
+
+
+def renumbered(recordings: Recordings, class_names: tuple[str, ...]) -> Recordings:
+    """The recordings with classes numbered by `class_names`; raises ValueError when they carry one not among these."""
+    if recordings.class_names == class_names:
+        return recordings
+    used = {recordings.class_names[index] for index in np.unique(recordings.hearing_class) if index >= 0}
+    unknown = sorted(used - set(class_names))
+    if unknown:
+        raise ValueError(f"the model knows the classes {', '.join(class_names)}, not {', '.join(unknown)}")
+    number = {name: index for index, name in enumerate(class_names)}
+    # The last entry is for -1, a class that is not known.
+    table = np.array([*(number.get(name, -1) for name in recordings.class_names), -1])
+    return replace(recordings, class_names=class_names, hearing_class=table[recordings.hearing_class])
 
 
 def predict(model: TrainedModel, recordings: Recordings) -> Predictions:
@@ -108,15 +119,3 @@ def _fitted(signal_NT: NDArray[np.float32], rate_hz: float, about: About) -> NDA
     if missing > 0:
         signal_NT = np.pad(signal_NT, ((0, 0), (0, missing)), mode="edge")
     return np.asarray(signal_NT[:, : about.samples], dtype=np.float32)
-
-
-def _renumbered(recordings: Recordings, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-    if recordings.class_names == class_names:
-        return recordings.hearing_class
-    used = {recordings.class_names[index] for index in np.unique(recordings.hearing_class) if index >= 0}
-    unknown = sorted(used - set(class_names))
-    if unknown:
-        raise ValueError(f"the model knows the classes {', '.join(class_names) or 'none'}, not {', '.join(unknown)}")
-    number = {name: index for index, name in enumerate(class_names)}
-    renumber = np.array([*(number.get(name, -1) for name in recordings.class_names), -1])
-    return np.asarray(renumber[recordings.hearing_class], dtype=np.int64)

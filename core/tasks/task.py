@@ -90,6 +90,13 @@ class Task:
         """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
         raise NotImplementedError(f"task {self.name} cannot score saved weights")
 
+    def predict(self, weights: Path, recordings: Any) -> Any:
+        """What saved weights say of a file (a path) or table of recordings: a data frame, one row each.
+
+        Raises ValueError when the recordings do not fit the weights.
+        """
+        raise NotImplementedError(f"task {self.name} cannot predict")
+
     def references(self, weights: Path, *, data: Any, split: str) -> Sequence[Reference]:
         """What else scores on this split, beside the saved weights; may take seconds, asked once per run."""
         return ()

@@ -72,6 +72,7 @@ def test_macro_f1_takes_the_classes_of_the_split() -> None:
     scores = classes_of([0] * 10, [0] * 9 + [2]).values
     assert scores["f1_macro"] == pytest.approx(0.4737, abs=5e-5)  # not .1895, the mean over five declared classes
     assert scores["f1_macro"] == pytest.approx(2 * 0.9 / 1.9 / 2)
+    assert [scores[f"count/{name}"] for name in CLASSES] == [9, 0, 1, 0, 0]
     assert (scores["f1/SNİK"], scores["recall/SNİK"], scores["balanced_accuracy"]) == (0, 0, 0.5)
 
 
