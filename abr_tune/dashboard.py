@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from abr_tune.errors import UserError
-from abr_tune.runs import RunFolder
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -104,19 +103,18 @@ def open_server(folder: Path, *, port: int, allow_edit: bool = False) -> tuple[S
     Raises:
         UserError: the run has no study yet, or the port is taken or not allowed.
     """
-    from optuna.storages import RDBStorage
     from optuna_dashboard import wsgi
 
-    from abr_tune.search.study import sqlite_url
+    from abr_tune.search.study import connect, storage_of, study_id
 
-    path = RunFolder(folder).study
-    if not path.is_file():
-        raise UserError(f"{folder} holds no study.db: the run keeps its study elsewhere, or has not begun")
+    url = storage_of(folder)
+    if url is None:
+        raise UserError(f"{folder} holds no study.db: the run has not begun")
     server = _listening(port)
-    storage = RDBStorage(sqlite_url(path), engine_kwargs={"connect_args": {"timeout": 60}})
-    studies = storage.get_all_studies()
+    storage = connect(url)
+    study = study_id(storage, folder.resolve().name)
     server.set_app(guarded(wsgi(storage), port=server.server_port, allow_edit=allow_edit))
-    page = f"/dashboard/studies/{studies[0]._study_id}" if studies else "/dashboard"
+    page = "/dashboard" if study is None else f"/dashboard/studies/{study}"
     return server, f"http://{HOST}:{server.server_port}{page}"
 
 

@@ -14,7 +14,7 @@ def report(run: Run, out: Out = Path("results")) -> None:
 
     Example: abr-tune report phase1
     """
-    from abr_tune.report import write_report
+    from abr_tune.report.write import write_report
     from abr_tune.runs import find_run
 
     typer.echo(write_report(find_run(run, out)))

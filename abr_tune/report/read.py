@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import optuna
-from optuna.trial import FrozenTrial
 
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.report.data import ReportData
 from abr_tune.report.importances import importances
 from abr_tune.runs import RunFolder
-from abr_tune.search.study import record_of, sqlite_url
+from abr_tune.search.study import record_of, storage_of, stored_trials
 from abr_tune.trial import HISTORY, read_history
 from core.report import EpochReport
 from core.tasks.task import Objective
@@ -26,6 +23,7 @@ def read_run(folder: Path) -> ReportData:
 
     Raises:
         UserError: the folder holds no plan: it is not a run, or the run never began.
+        StorageFault: the study is kept elsewhere and cannot be reached.
     """
     run = RunFolder(folder)
     if not run.plan.is_file():
@@ -33,7 +31,9 @@ def read_run(folder: Path) -> ReportData:
     plan: Mapping[str, Any] = yaml.read(run.plan).data
     summary = run.read_summary() or {}
     objective = _objective(summary.get("objective") or plan["objective"])
-    trials = _trials(run)
+    environment = json.loads(run.environment.read_text(encoding="utf-8")) if run.environment.is_file() else {}
+    storage = storage_of(folder)
+    trials = [] if storage is None else stored_trials(storage, str(plan["name"]))
     records = tuple(record_of(trial) for trial in sorted(trials, key=lambda trial: trial.number))
     return ReportData(
         name=str(plan["name"]),
@@ -45,7 +45,7 @@ def read_run(folder: Path) -> ReportData:
         trials=records,
         curves={record.number: _curve(run.trial(record.number) / HISTORY) for record in records},
         summary=summary,
-        environment=json.loads(run.environment.read_text(encoding="utf-8")) if run.environment.is_file() else {},
+        environment=environment,
         importances=importances(trials, objective),
     )
 
@@ -63,15 +63,3 @@ def _objective(written: Mapping[str, Any]) -> Objective:
     if "maximize" in written:
         return Objective(written["maximize"], "maximize")
     return Objective(written["minimize"], "minimize")
-
-
-def _trials(run: RunFolder) -> Sequence[FrozenTrial]:
-    if not run.study.is_file():
-        return ()
-    storage = optuna.storages.RDBStorage(sqlite_url(run.study))
-    try:
-        studies = storage.get_all_studies()
-        return storage.get_all_trials(studies[0]._study_id) if studies else ()
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()

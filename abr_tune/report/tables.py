@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from abr_tune.console import brief, clock, parameters
 from abr_tune.report.data import ReportData
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
 from abr_tune.search.events import TrialRecord
+
+CREDENTIALS: Final = re.compile(r"://[^/@]*@")
+"""User and password in the URL of a storage: the report is meant to be passed on."""
 
 
 def number(value: float | None) -> str:
@@ -354,7 +358,7 @@ def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat(name, value)
         elif value is not None:
-            yield name, brief(value)
+            yield name, CREDENTIALS.sub("://…@", brief(value))
 
 
 def settings(data: ReportData) -> tuple[tuple[str, str], ...]:

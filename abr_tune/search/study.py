@@ -87,7 +87,7 @@ class Study:
         self._written = clock()
         self._unwritten: dict[int, _Unwritten] = {}
         with _as_fault():
-            self._storage = _connect(storage)
+            self._storage = connect(storage)
             study = optuna.create_study(
                 storage=self._storage, study_name=name, direction=objective.direction, load_if_exists=True
             )
@@ -286,19 +286,43 @@ def ended_record(number: int, name: str | None, values: Mapping[str, Any], endin
 
 
 def read_records(folder: Path) -> list[TrialRecord]:
-    """The trials of the run in `folder`, by number, from its `study.db`, which may be in use.
+    """The trials of the run in `folder`, by number, from its study, which may be in use.
 
-    Raises `UserError` when there is none: the run keeps its study elsewhere, or has not begun.
+    Raises `UserError` when there is none: the run has not begun.
     """
-    path = RunFolder(folder).study
-    if not path.is_file():
+    storage = storage_of(folder)
+    if storage is None:
         raise UserError(f"{folder} holds no study.db")
-    with _as_fault():
-        storage = _connect(sqlite_url(path))
-        studies = storage.get_all_studies()
-        trials = storage.get_all_trials(studies[0]._study_id, deepcopy=False) if studies else []
-        storage.engine.dispose()
+    trials = stored_trials(storage, folder.resolve().name)
     return [record_of(trial) for trial in trials]
+
+
+def storage_of(folder: Path) -> str | None:
+    """URL of the storage of the run in `folder`: the one it was started with, or its own `study.db` if it has one."""
+    run = RunFolder(folder)
+    if run.environment.is_file():
+        launch = json.loads(run.environment.read_text(encoding="utf-8")).get("launch") or {}
+        if launch.get("storage") is not None:
+            return str(launch["storage"])
+    return sqlite_url(run.study) if run.study.is_file() else None
+
+
+def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
+    """The trials of the study of the run called `name`, as Optuna reads them, by number; none without a study."""
+    with _as_fault():
+        connected = connect(storage)
+        found = study_id(connected, name)
+        trials = [] if found is None else connected.get_all_trials(found, deepcopy=False)
+        connected.remove_session()
+        connected.engine.dispose()
+    return trials
+
+
+def study_id(storage: RDBStorage, name: str) -> int | None:
+    """Optuna's id of the study of the run called `name`, or of the only study there is: folders may be renamed."""
+    studies = storage.get_all_studies()
+    named = [study for study in studies if study.study_name == name] or studies
+    return named[0]._study_id if len(named) == 1 else None
 
 
 def _said(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +337,8 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _connect(storage: str) -> RDBStorage:
+def connect(storage: str) -> RDBStorage:
+    """The storage at a URL, patient with locks."""
     arguments: dict[str, Any] = {"pool_pre_ping": True}
     if storage.startswith("sqlite"):
         arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT_FOR_A_LOCK}}

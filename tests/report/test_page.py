@@ -15,11 +15,13 @@ from typing import Any, get_args
 import pytest
 
 from abr_tune.errors import UserError
-from abr_tune.report import write_report
 from abr_tune.report.figures import COLOURS, SYMBOLS
 from abr_tune.report.outcomes import Outcome
 from abr_tune.report.read import read_run
+from abr_tune.report.write import write_report
+from abr_tune.search.study import Study, read_records, sqlite_url
 from core.report import EpochReport
+from core.tasks.task import Objective
 
 METRIC = "val/class/f1_macro"
 HOSTILE = """<img src=x onerror="document.title='owned'"></script><script>document.title='owned'</script>"""
@@ -141,6 +143,24 @@ def test_a_run_that_was_interrupted(new_run: Any) -> None:
     assert "abr-tune run" in page
     assert "Importances need 20 trials" in page
     assert 'data-figure="figure-curves"' in page
+
+
+def test_a_study_kept_elsewhere(new_run: Any, tmp_path: Path) -> None:
+    run = new_run("elsewhere")
+    run.end(run.start({"optimizer.lr": 1e-3}), [0.2, 0.3])
+    run.study.close()
+    storage = sqlite_url(run.folder.study.rename(tmp_path / "shared.db"))
+    Study(storage, "another", Objective(METRIC)).close()
+    run.folder.environment.write_text(json.dumps({"launch": {"storage": storage}}), encoding="utf-8")
+    assert [record.value for record in read_run(run.folder.path).trials] == [0.3]
+    assert [record.value for record in read_records(run.folder.path)] == [0.3]
+
+
+def test_a_folder_that_was_renamed(new_run: Any, tmp_path: Path) -> None:
+    run = new_run("before")
+    run.end(run.start({"optimizer.lr": 1e-3}), [0.2, 0.3])
+    run.study.close()
+    assert [record.value for record in read_records(run.folder.path.rename(tmp_path / "after"))] == [0.3]
 
 
 def test_a_folder_that_is_no_run_is_a_mistake(tmp_path: Path) -> None:

@@ -174,6 +174,11 @@ def test_environment_is_flattened() -> None:
     assert rows == (("versions.torch", "2.13"), ("seeds.confirmation", "[1, 2]"))
 
 
+def test_the_password_of_a_storage_is_not_passed_on() -> None:
+    rows = tables.environment_rows({"launch": {"storage": "postgresql://me:secret@db.example/abr"}})
+    assert rows == (("launch.storage", "postgresql://…@db.example/abr"),)
+
+
 def test_commands_quote_the_folder() -> None:
     commands = [command for command, _ in tables.next_steps(run(BEST, summary=CONFIRMED), "my results/toy")]
     assert commands == [
