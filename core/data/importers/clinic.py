@@ -33,8 +33,7 @@ def unpickle_clinic(files: Sequence[Path]) -> Recordings:
     """The recordings in the clinic's pickle. Opening it runs whatever code the file brings: only for trusted files.
 
     It is opened in a child process, from which only plain arrays come back. Flat recordings, which the clinic's
-    preparation writes as zeros, are left out; a wave V labelled later than the stored sweep is no longer known. Both
-    are counted in the notes.
+    preparation writes as zeros, are left out and counted in the notes.
 
     Raises:
         DataMistakes: the child died, the layout is another, or the values make no sense.
@@ -76,12 +75,9 @@ def _open_in_child(file: Path, plain: Path) -> None:
 
 def _table(file: Path, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Recordings:
     waveform = arrays["signal"].astype(np.float32)
-    duration_ms = waveform.shape[1] * 1000 / SAMPLING_RATE_HZ
     seen = arrays["v_peak_mask"] != 0
     latency = np.where(seen[:, 0], arrays["v_peak"][:, 0], np.nan)
-    beyond_N = latency >= duration_ms
-    exist = np.where(beyond_N, np.nan, seen[:, 0].astype(float))
-    known_N = exist == 1
+    amplitude = np.where(seen.all(axis=1), arrays["v_peak"][:, 1], np.nan)
     flat_N = np.ptp(waveform, axis=1) == 0
     recordings = Recordings(
         signal=waveform,
@@ -92,25 +88,21 @@ def _table(file: Path, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) 
         class_names=tuple(header["classes"]) or CLASS_NAMES,
         hearing_class=arrays["target"].astype(np.int64),
         threshold_db=arrays["threshold"].astype(np.float32),
-        peak_exist=exist.astype(np.float32),
-        peak_latency_ms=np.where(known_N, latency, np.nan).astype(np.float32),
-        peak_amplitude_uv=np.where(known_N & seen[:, 1], arrays["v_peak"][:, 1], np.nan).astype(np.float32),
+        peak_exist=seen[:, 0].astype(np.float32),
+        peak_latency_ms=latency.astype(np.float32),
+        peak_amplitude_uv=amplitude.astype(np.float32),
         origin="clinic",
-        notes=_notes(int(beyond_N.sum()), int(flat_N.sum()), duration_ms),
+        notes=_notes(int(flat_N.sum())),
     )
     return recordings.take(~flat_N)
 
 
-def _notes(beyond: int, flat: int, duration_ms: float) -> tuple[str, ...]:
-    notes = [
+def _notes(flat: int) -> tuple[str, ...]:
+    notes = (
         "Wave V without a label counts as not visible.",
         "The threshold label was derived from class, intensity and wave V plus noise.",
-    ]
-    if beyond:
-        notes.append(f"{beyond} waves V labelled after the stored {duration_ms:.1f} ms count as unknown.")
-    if flat:
-        notes.append(f"{flat} flat recordings were left out.")
-    return tuple(notes)
+    )
+    return (*notes, f"{flat} flat recordings were left out.") if flat else notes
 
 
 def _physical(file: Path, static_NS: NDArray[np.float64], header: dict[str, Any]) -> NDArray[np.float64]:

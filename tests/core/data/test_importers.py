@@ -97,7 +97,7 @@ def test_the_documented_columns_are_those_that_are_read():
         (",35,", ",thirty,", "line 4: threshold_db: 'thirty' is not a number"),
         ("\nbora", "\n", "line 4: patient: the patient is missing"),
         ("\nbora,,1000,", "\nbora,,1000,400", "line 4: intensity_db_nhl: 400 is outside"),
-        (",2.5,", ",3.5,", "line 4: peak_latency_ms: 3.5 ms is outside the sweep of 3 ms"),
+        (",2.5,", ",7500,", "line 4: peak_latency_ms: 7500 ms is outside the sweep"),
         ("1.5,0.3", "0.3", "line 2: 10 cells, but the header names 11 columns"),
         ("NA\n", "NA,9\n", "line 3: 12 cells, but the header names 11 columns"),
         ("s1,", "s2,", "line 1: the column 's2' stands 2 times in the header"),
@@ -222,13 +222,13 @@ def test_standardised_parameters_without_a_scaler_are_refused(tmp_path, clinic):
     assert "static_params are standardised" in told
 
 
-def test_flat_recordings_and_late_peaks_are_counted_in_the_notes(tmp_path, clinic):
+def test_flat_recordings_are_left_out_and_counted_and_late_peaks_are_kept(tmp_path, clinic):
     clinic["rows"][5]["signal"] = np.zeros(200)
-    clinic["rows"][1]["v_peak"] = np.array([18.4, 0.2])  # the clinic's latest; the stored sweep ends at 13.3 ms
+    clinic["rows"][1]["v_peak"] = np.array([18.47, 0.2])  # the clinic's latest; the stored samples end at 13.3 ms
     table = import_recordings("clinic", [pickled(tmp_path, whole(clinic))], trust_pickle=True)
     assert len(table) == 59
-    assert np.isnan([table.peak_exist[1], table.peak_latency_ms[1], table.peak_amplitude_uv[1]]).all()
-    assert "1 waves V labelled after the stored 13.3 ms count as unknown." in table.notes
+    assert table.hearing_class[5] == 1  # the sample after the one left out
+    assert (table.peak_exist[1], table.peak_latency_ms[1]) == (1, np.float32(18.47))
     assert "1 flat recordings were left out." in table.notes
 
 

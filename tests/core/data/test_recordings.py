@@ -101,7 +101,7 @@ def test_sound_recordings_have_no_problem(six):
         ("threshold_db", 2, 400, "400 is outside -20 to 140"),
         ("threshold_db", 2, np.inf, "inf is outside"),
         ("peak_exist", 2, 0.5, "0.5 is neither 0 nor 1"),
-        ("peak_latency_ms", 2, 13.4, "13.4 ms is outside the sweep of 13.33 ms"),
+        ("peak_latency_ms", 2, 117, "117 ms is outside the sweep, which ends 31.13 ms after"),
         ("peak_latency_ms", 2, -1, "-1 ms is outside"),
         ("peak_latency_ms", 3, 5, "labelled although peak_exist does not say 1"),
         ("peak_amplitude_uv", 2, 1e5, "100000 is outside"),
