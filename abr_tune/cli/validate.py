@@ -42,6 +42,8 @@ def validate(
         for file, result in found.items():
             if isinstance(result, Plan):
                 typer.echo(f"{file}: ok, {sentence(result)}")
+                for note in _notes(result):
+                    typer.echo(f"  {note}")
     raise typer.Exit(Exit.MISTAKE if problems else Exit.DONE)
 
 
@@ -85,6 +87,15 @@ def _print_json(found: dict[Path, Plan | Sequence[Problem]]) -> None:
         for file, result in found.items()
     ]
     typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+
+
+def _notes(plan: Plan) -> list[str]:
+    from abr_tune.plan.start import outside
+
+    return [
+        f"start point {name} runs but does not teach the sampler: {'; '.join(reasons)}"
+        for name, reasons in outside(plan).items()
+    ]
 
 
 def _count(number: int, what: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -189,4 +188,4 @@ def clip(value: float, low: float, high: float) -> float:
 
 
 def _log_between(low: float, high: float, share: float) -> float:
-    return math.exp(math.log(low) + (math.log(high) - math.log(low)) * share)
+    return float(low ** (1 - share) * high**share)

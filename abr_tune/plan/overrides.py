@@ -110,10 +110,10 @@ def strict_json(data: Any) -> str:
 
 
 def value_at(options: BaseModel, path: str) -> Any:
-    """The JSON-ready value at an option path."""
+    """The JSON-ready value at an option path; None below a group that is null."""
     value = to_jsonable_python(options, by_alias=True, inf_nan_mode="constants")
     for part in path.split("."):
-        value = value[part]
+        value = None if value is None else value[part]
     return value
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from abr_tune.plan.ordered import Simplex
 from abr_tune.plan.overrides import faults_of, path_of, resolve, value_at
-from abr_tune.plan.plan import StartPoint
+from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.source import Source, sentence
-from abr_tune.plan.space import Space
+from abr_tune.plan.space import OutsideSpace, Space
 from abr_tune.plan.training import read_options, refuse_misfits
 
 
@@ -35,6 +35,19 @@ def read_start_points(
         if _is_possible(source, i, options, train, values):
             points.append(StartPoint(str(name), _by_searched_path(options, train, values, space)))
     return tuple(points)
+
+
+def outside(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Name -> reasons, for the start points that lie outside the space: they run, but do not teach the sampler."""
+    found: dict[str, tuple[str, ...]] = {}
+    for point in plan.start_from:
+        options = resolve(plan.task.options, {**plan.train, **point.values})
+        values = {path: value_at(options, path) for path in plan.space.paths}
+        try:
+            plan.space.encode({**values, **point.values})
+        except OutsideSpace as fault:
+            found[point.name] = fault.reasons
+    return found
 
 
 def _is_settled(path: str, settled: frozenset[str]) -> bool:

@@ -39,6 +39,8 @@ _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
 _INFINITE: Final = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN: Final = frozenset({".nan", ".NaN", ".NAN"})
 _MAX_DIGITS: Final = 400
+_BREAKS: Final = re.compile(r"[\x85\u2028\u2029\ufeff]")
+"""Line breaks of Unicode, which only double quotes carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # PyYAML quotes what YAML 1.1 would misread; what 1.2 reads as a number or null must be quoted too.
-    style = '"' if _reads_otherwise(text) else None
+    style = '"' if _reads_otherwise(text) or _BREAKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
