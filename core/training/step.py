@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -52,44 +52,17 @@ def optimise(
     """
     progress, optimizer = learner.progress, learner.optimizer
     progress.step += 1
-    share = factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor)
-    set_rate(optimizer, share)
+    set_rate(optimizer, factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor))
     optimizer.zero_grad(set_to_none=True)
     numerators, denominators = _backward(learner, batches, terms)
-    losses = learner.loss.values(numerators, denominators)
-    parameters = [each for each in learner.network.parameters() if each.grad is not None]
-    norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
-    # One transfer per step: every number the loop looks at.
-    names = list(numerators)
-    numbers = torch.stack([*numerators.values(), *(denominators[t] for t in names), *losses.values(), norm]).tolist()
-    count = len(names)
-    seen = dict(zip(names, numbers[2 * count : 3 * count], strict=True))
-    total = learner.loss.total(losses).item()
-    broken = _broken(seen, total, numbers[-1])
-    update_ratio = None
-    if broken is None:
-        if clip is not None:
-            clip_grads_with_norm_(parameters, clip, norm)
-        before = [each.detach().clone() for each in parameters] if ratio else None
-        optimizer.step()
-        if not _finite(learner.network):
-            broken = "weight"
-        elif before is not None:
-            update_ratio = _change(before, parameters)
-    if broken is None:
-        progress.streak, progress.last_finite_loss = 0, total
+    step = _seen(learner, numerators, denominators)
+    if step.broken is None:
+        step = _taken(learner, step, clip=clip, ratio=ratio)
+    if step.broken is None:
+        progress.streak, progress.last_finite_loss = 0, step.total
     else:
         progress.streak += 1
-    return Step(
-        numerators=dict(zip(names, numbers[:count], strict=True)),
-        denominators=dict(zip(names, numbers[count : 2 * count], strict=True)),
-        losses=seen,
-        total=total,
-        norm=numbers[-1],
-        lr=max(group["lr"] for group in optimizer.param_groups),
-        broken=broken,
-        update_ratio=update_ratio,
-    )
+    return step
 
 
 def _backward(
@@ -110,15 +83,52 @@ def _backward(
     return numerators, denominators
 
 
-def _broken(losses: Mapping[str, float], total: float, norm: float) -> What | None:
-    if not (math.isfinite(total) and all(map(math.isfinite, losses.values()))):
-        return "loss"
-    return None if math.isfinite(norm) else "gradient"
+def _seen(learner: Learner, numerators: Mapping[str, Tensor], denominators: Mapping[str, Tensor]) -> Step:
+    """The numbers of a step whose gradients are there, before any weight has moved."""
+    losses = learner.loss.values(numerators, denominators)
+    norm = get_total_norm([each.grad for each in _trained(learner) if each.grad is not None])
+    weights = [denominators[term] for term in numerators]
+    # One transfer for every number the loop looks at.
+    numbers = torch.stack([*numerators.values(), *weights, *losses.values(), learner.loss.total(losses), norm]).tolist()
+    rows = [numbers[first : first + len(weights)] for first in range(0, 3 * len(weights), len(weights))]
+    sums, divisors, values = (dict(zip(numerators, row, strict=True)) for row in rows)
+    total, size = numbers[-2:]
+    broken: What | None = None
+    if not (math.isfinite(total) and all(map(math.isfinite, values.values()))):
+        broken = "loss"
+    elif not math.isfinite(size):
+        broken = "gradient"
+    return Step(
+        numerators=sums,
+        denominators=divisors,
+        losses=values,
+        total=total,
+        norm=size,
+        lr=max(group["lr"] for group in learner.optimizer.param_groups),
+        broken=broken,
+    )
 
 
-def _finite(network: nn.Module) -> bool:
-    # The largest absolute value cannot overflow as a sum of squares can.
-    return bool(torch.isfinite(get_total_norm(list(network.parameters()), norm_type=math.inf)))
+def _taken(learner: Learner, step: Step, *, clip: float | None, ratio: bool) -> Step:
+    """Clip, move the weights, and look at what became of them."""
+    parameters = _trained(learner)
+    if clip is not None:
+        clip_grads_with_norm_(parameters, clip, torch.tensor(step.norm))
+    before = [each.detach().clone() for each in parameters] if ratio else None
+    learner.optimizer.step()
+    if not _finite(parameters):
+        return replace(step, broken="weight")
+    return step if before is None else replace(step, update_ratio=_change(before, parameters))
+
+
+def _trained(learner: Learner) -> list[nn.Parameter]:
+    return [each for each in learner.network.parameters() if each.grad is not None]
+
+
+def _finite(parameters: Sequence[nn.Parameter]) -> bool:
+    # One pass over one vector: several times cheaper than asking tensor by tensor. The maximum hands NaN on.
+    with torch.no_grad():
+        return bool(torch.cat([each.reshape(-1) for each in parameters]).abs().amax().isfinite())
 
 
 def _change(before: Sequence[Tensor], after: Sequence[nn.Parameter]) -> float | None:
