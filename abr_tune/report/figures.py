@@ -56,6 +56,7 @@ def curve_figure(curves: Sequence[Curve], metric: str, baseline: float | None) -
         figure.add_hline(
             y=baseline, line={"dash": "dash", "width": 1.5, "color": "#7a7a7a"}, annotation_text="trivial predictor"
         )
+    figure.update_xaxes(dtick=_whole(max((curve.epochs[-1] for curve in curves), default=1)))
     return _json(figure, x="epoch", y=metric, height=440)
 
 
@@ -135,6 +136,7 @@ def history_figure(points: Sequence[Point], metric: str) -> str:
                     hoverinfo="text",
                 )
             )
+    figure.update_xaxes(dtick=_whole(max((point.trial for point in points), default=1)))
     return _json(figure, x="trial", y=metric, height=380)
 
 
@@ -190,6 +192,11 @@ def panel_figure(panels: Sequence[Panel], metric: str) -> str:
     figure.update_annotations(font={"size": 12})
     figure.update_yaxes(title_text=html.escape(metric), col=1)
     return _json(figure, x=None, y=None, height=110 + 210 * rows)
+
+
+def _whole(last: int) -> int:
+    """Distance of ticks on an axis of whole numbers up to `last`: 1, 2 or 5 times a power of ten, about ten of them."""
+    return next(step for power in range(12) for step in (10**power, 2 * 10**power, 5 * 10**power) if last <= 12 * step)
 
 
 def _hover(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -127,6 +128,8 @@ def _about_best(data: ReportData) -> Iterator[str]:
     if skill is not None and skill > 0:
         sentence += f": {percent(skill)} of the way from it to a perfect score"
     yield sentence + "."
+    if skill is not None and skill <= 0:
+        yield "That is no better than the trivial predictor: nothing useful was found."
     confirmed = (data.summary.get("best") or {}).get("confirmed")
     if confirmed:
         spread = f" ± {number(confirmed['sd'])} (sd)" if confirmed.get("sd") is not None else ""
@@ -177,8 +180,10 @@ def _about_gate(data: ReportData) -> Iterator[str]:
 def next_steps(data: ReportData, folder: str) -> Iterator[tuple[str, str]]:
     """Commands that go on from here, each with what it does."""
     quoted = shlex.quote(folder)
-    if data.summary.get("state") != "finished":
-        yield f"abr-tune run {quoted}/space.yaml --name {shlex.quote(data.name)}", "continue this run"
+    if data.summary.get("state") != "finished" and (data.simulated or data.data is None):
+        # Paths in a space file are relative to its place: a copy of one that names a file of recordings may not work.
+        parent = shlex.quote(str(Path(folder).parent))
+        yield f"abr-tune run {quoted}/space.yaml --out {parent} --name {shlex.quote(data.name)}", "continue this run"
     if data.summary.get("best"):
         yield f"abr-tune train {quoted}/best.yaml", "train the best configuration again"
         yield f"abr-tune train {quoted}/best.yaml --seeds 3", "the same with fresh seeds"

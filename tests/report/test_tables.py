@@ -118,6 +118,16 @@ def test_the_overview_of_an_interrupted_run() -> None:
     assert list(tables.headline(run()))[-1] == "No trial has started."
 
 
+def test_a_best_trial_without_skill_is_called_that() -> None:
+    best = record(1, value=0.2, metrics={METRIC: 0.2, f"{METRIC}:skill": 0.0})
+    sentences = list(tables.headline(run(best, summary={"baselines": {METRIC: 0.2}})))
+    assert sentences[:2] == [
+        "Trial 1 is best: val/class/f1_macro 0.200 on the validation recordings, where the trivial predictor scores "
+        "0.200.",
+        "That is no better than the trivial predictor: nothing useful was found.",
+    ]
+
+
 def test_without_a_summary_the_leader_is_best() -> None:
     trials = (record(0, value=0.3), record(1, value=0.5), record(2, value=0.4))
     assert run(*trials).best == trials[1]
@@ -186,6 +196,12 @@ def test_commands_quote_the_folder() -> None:
         "abr-tune train 'my results/toy'/best.yaml --seeds 3",
         "abr-tune dashboard 'my results/toy'",
     ]
+
+
+def test_a_run_is_continued_from_its_copy_only_where_paths_cannot_break() -> None:
+    assert "abr-tune run out/toy/space.yaml --out out --name toy" in dict(tables.next_steps(run(), "out/toy"))
+    recorded = run(data={"source": "ihs.npz"})
+    assert list(dict(tables.next_steps(recorded, "out/toy"))) == ["abr-tune dashboard out/toy"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.000"), (0.5417, "0.542"), (0.0012, "0.0012")])
