@@ -76,7 +76,8 @@ def _progress(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     lengths = [getattr(training.options, "epochs", None) for training in trainings]
-    total = sum(lengths) if all(isinstance(length, int) for length in lengths) else None
+    known = [length for length in lengths if isinstance(length, int)]
+    total = sum(known) if len(known) == len(lengths) else None
     said = f"confirming the leaders: {len(trainings)} trainings with fresh seeds"
     if not console.is_terminal and not quiet:
         console.print(said)

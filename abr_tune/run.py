@@ -119,20 +119,20 @@ def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: i
     return Exit(128 + signal)
 
 
-def _conclude(
-    materials: Materials, outcome: Outcome, finalists: Sequence[Finalist], watch: _Stopwatch
-) -> Exit:
+def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finalist], watch: _Stopwatch) -> Exit:
     """Export the best, score it once on the test split, judge the gate, write summary and report."""
     plan, run = materials.plan, materials.run
     test: Mapping[str, float] = {}
     references: Sequence[Reference] = ()
     if finalists:
         winner = next(record for record in outcome.records if record.number == finalists[0].trial)
-        weights = write_best(run, plan, winner, finalists[0], materials.fingerprint)
-        if weights is not None and materials.dataset is not None:
+        weights = write_best(materials, winner, finalists[0])
+        splits = plan.task.splits(materials.dataset)
+        if weights is not None and splits:
             materials.console.print("scoring the best on held-out data, beside its references ...", style="dim")
-            test = plan.task.evaluate(weights, data=materials.dataset, split="test").metrics
-            references = plan.task.references(weights, data=materials.dataset)
+            if "test" in splits:
+                test = plan.task.evaluate(weights, data=materials.dataset, split="test").metrics
+            references = plan.task.references(weights, data=materials.dataset, split=splits[-1])
     summary = _summarise(materials, "finished", outcome.records, finalists, watch, test=test, references=references)
     page = write_report(run.path)
     log.info("finished; the report is %s", page)
@@ -159,9 +159,7 @@ def _summarise(
         plan,
         state=state,
         records=records,
-        spent=Spent(
-            total=watch.elapsed(), first_report=watch.first_report, unpruned_epochs=_unpruned(plan, records)
-        ),
+        spent=Spent(total=watch.elapsed(), first_report=watch.first_report, unpruned_epochs=_unpruned(plan, records)),
         baselines=materials.baselines,
         finalists=finalists,
         gate=_gate(materials, finalists[0]) if finalists and plan.gate else None,

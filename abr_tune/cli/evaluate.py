@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from abr_tune.cli.arguments import Json, Out, Run
+from abr_tune.cli.arguments import Json, Out, Run, TrustCode
 
 
 def evaluate(
@@ -16,6 +16,7 @@ def evaluate(
         Literal["val", "test"], typer.Option("--split", help="Which held-out part of the run's data.")
     ] = "val",
     out: Out = Path("results"),
+    trust_code: TrustCode = False,
     json: Json = False,
 ) -> None:
     """Score the best weights of a run on a held-out part of its data, each score beside its trivial baseline.
@@ -24,9 +25,9 @@ def evaluate(
 
     Example: abr-tune evaluate phase1
     """
-    from abr_tune.predictions import evaluate_run
+    from abr_tune.weights import evaluate_on, find_trained
 
-    scores = evaluate_run(run, split, out)
+    scores = evaluate_on(find_trained(run, out, trust_code=trust_code), split)
     if json:
         from json import dumps
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from abr_tune.cli.arguments import Out, Run
+from abr_tune.cli.arguments import Out, Run, TrustCode
 
 
 def export(
@@ -17,6 +17,7 @@ def export(
         Path | None, typer.Option("--to", help="Where the configuration goes; default: standard output.")
     ] = None,
     out: Out = Path("results"),
+    trust_code: TrustCode = False,
 ) -> None:
     """Write the configuration of a trial as a file that trains again.
 
@@ -24,7 +25,7 @@ def export(
     """
     from abr_tune.export import export_trial
 
-    text = export_trial(run, trial, out=out, to=to)
+    text = export_trial(run, trial, out=out, to=to, trust_code=trust_code)
     if to is None:
         typer.echo(text, nl=False)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from abr_tune.cli.arguments import Out
+from abr_tune.cli.arguments import Out, TrustCode
 
 
 def predict(
@@ -19,12 +19,13 @@ def predict(
         "predictions.parquet"
     ),
     out: Out = Path("results"),
+    trust_code: TrustCode = False,
 ) -> None:
     """Predict class probabilities, threshold and wave V with their uncertainty, and the denoised signal.
 
     Example: abr-tune predict phase1 clinic.npz --to predictions.csv
     """
-    from abr_tune.predictions import predict_file
+    from abr_tune.weights import find_trained, predict_file
 
-    rows = predict_file(run, file, to, out)
+    rows = predict_file(find_trained(run, out, trust_code=trust_code), file, to)
     typer.echo(f"{rows} recordings predicted: {to}", err=True)

@@ -41,6 +41,6 @@ def train(
 
     raise typer.Exit(
         train_config(
-            config, overrides=overrides or (), seeds=seeds, epochs=epochs, out=out, trust_code=trust_code, json=json
+            config, overrides=overrides or (), seeds=seeds, epochs=epochs, out=out, trust_code=trust_code, as_json=json
         )
     )

@@ -5,7 +5,7 @@ Importing this module imports neither torch nor what stands on it: the methods d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,6 +59,10 @@ class AbrTask(Task):
 
         yield from train(build_run(options, data["data"], seed=seed), checkpoint)
 
+    def splits(self, dataset: AbrDataset) -> Sequence[str]:
+        """Validation, and test where every fold has one."""
+        return ("val", "test") if all(fold.test is not None for fold in dataset.folds) else ("val",)
+
     def evaluate(self, weights: Path, *, data: AbrDataset, split: str) -> Scores:
         """Score saved weights on a split (`val` or `test`).
 
@@ -69,13 +73,13 @@ class AbrTask(Task):
 
         return evaluate(weights, data, split)
 
-    def predict(self, weights: Path, recordings: Recordings | Path) -> pd.DataFrame:
+    def predict(self, weights: Path, file: Recordings | Path) -> pd.DataFrame:
         """Predictions for a table or file of recordings, one row each; see `abr_prediction.prediction_table`."""
         from core.tasks.abr_prediction import prediction_table
         from core.tasks.abr_weights import load_model
 
-        if isinstance(recordings, Path):
+        if isinstance(file, Path):
             from core.data.files import read
 
-            recordings = read(recordings)
-        return prediction_table(load_model(weights), recordings)
+            file = read(file)
+        return prediction_table(load_model(weights), file)

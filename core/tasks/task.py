@@ -86,6 +86,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def splits(self, dataset: Any) -> Sequence[str]:
+        """Held-out splits that saved weights can be scored on, `val` before `test`; none without `evaluate`."""
+        return ()
+
     def evaluate(self, weights: Path, *, data: Any, split: str) -> Scores:
         """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
         raise NotImplementedError(f"task {self.name} cannot score saved weights")

@@ -1,0 +1,172 @@
+"""`abr-tune train`: one configuration, trained and held against its claims, without any search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from abr_tune.console import stderr_console
+from abr_tune.errors import Exit, UserError
+from abr_tune.plan.config import Config, load_config
+from abr_tune.plan.relocate import relocated
+from abr_tune.runs import sole_driver, write_json
+from abr_tune.search.signals import catch_signals
+from abr_tune.trial import (
+    CONFIG,
+    HISTORY,
+    Crash,
+    TrialStep,
+    attempt,
+    closable,
+    read_history,
+    run_trial,
+    training_config,
+)
+from core.report import EpochReport
+
+
+def train_config(
+    file: Path,
+    *,
+    overrides: Sequence[str],
+    seeds: int,
+    epochs: int | None,
+    out: Path,
+    trust_code: bool,
+    as_json: bool,
+) -> Exit:
+    """Train a configuration with its own seed and `seeds - 1` fresh ones; prints scores beside claims.
+
+    Files lie in `out/trained/<name>-<seed>/`, which an interrupted training goes on from.
+
+    Raises:
+        UserError: a mistake in the file or the data.
+    """
+    if epochs is not None:
+        overrides = [*overrides, f"train.epochs={epochs}"]
+    config = load_config(file, overrides, trust_code=trust_code)
+    dataset = _load(config)
+    rows: list[dict[str, Any]] = []
+    with catch_signals() as interruption:
+        for seed in range(config.seed, config.seed + seeds):
+            folder = out / "trained" / f"{_name(config)}-{seed}"
+            with sole_driver(folder):
+                last = _train(replace(config, seed=seed), dataset, folder, lambda: bool(interruption))
+            if interruption.signal is not None:
+                stderr_console().print(f"interrupted; continue with: abr-tune train {file}", markup=False)
+                return Exit(128 + interruption.signal)
+            rows.append(_row(config, seed, folder, last, overridden=bool(overrides)))
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{sentence}\n" for row in rows for sentence in _sentences(row))
+    return Exit.DONE if all(row["ended"] == "complete" for row in rows) else Exit.NOTHING_COMPLETE
+
+
+def _load(config: Config) -> Any:
+    if config.data is None:
+        return None
+    try:
+        return config.task.load(config.data, folder=config.folder)
+    except (ValueError, OSError) as mistake:
+        raise UserError(f"the data cannot be used: {mistake}") from mistake
+
+
+def _name(config: Config) -> str:
+    """A folder of its own for every configuration: its file's name, and a hash of what is trained."""
+    told = json.dumps(training_config(config.task_name, config.options, seed=0, data=config.data), sort_keys=True)
+    return f"{config.file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> TrialStep | Crash | None:
+    """Train to the end, unless the last training here had come so far already: then it begins anew."""
+    console = stderr_console()
+    options, task = config.options, config.task
+    history = read_history(folder / HISTORY)
+    if history and history[-1].epoch >= getattr(options, "epochs", 0):
+        for name in (HISTORY, CONFIG):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    told = training_config(config.task_name, options, seed=config.seed)
+    if isinstance(config.data, BaseModel):
+        told["data"] = relocated(config.data, old=config.folder, new=folder)
+    baselines = {} if dataset is None else dict(task.baselines(dataset))
+    steps = run_trial(
+        task,
+        options,
+        seed=config.seed,
+        folder=folder,
+        data=dataset,
+        health=task.health,
+        baselines=baselines,
+        config=told,
+    )
+    outcome: TrialStep | Crash | None = None
+    with console.status(f"training with seed {config.seed} ..."):
+        for outcome in closable(attempt(steps, folder)):
+            if isinstance(outcome, TrialStep):
+                console.print(_line(config, outcome.report), markup=False)
+                for verdict in outcome.verdicts:
+                    console.print(f"  {verdict.level}: {verdict.rule}: {verdict.why}", markup=False)
+            if interrupted():
+                break
+    return outcome
+
+
+def _line(config: Config, report: EpochReport) -> str:
+    total = getattr(config.options, "epochs", None)
+    metric = config.objective.metric if config.objective else None
+    value = report.metrics.get(metric) if metric else None
+    shown = f"  {metric} {value:.4f}" if value is not None else ""
+    losses = "  ".join(
+        f"{name.removeprefix('loss/')} {loss:.3f}" for name, loss in report.health.items() if name.startswith("loss/")
+    )
+    return f"epoch {report.epoch}{f'/{total}' if total else ''}  {report.phase}{shown}  loss: {losses}"
+
+
+def _row(
+    config: Config, seed: int, folder: Path, last: TrialStep | Crash | None, *, overridden: bool
+) -> dict[str, Any]:
+    """What became of one training; claims are compared only when exactly what made them was trained."""
+    row: dict[str, Any] = {"seed": seed, "folder": str(folder), "ended": "complete"}
+    if isinstance(last, Crash):
+        return row | {"ended": "failed", "error": last.error}
+    if last is None:
+        return row | {"ended": "failed", "error": "the task yielded no report"}
+    row["metrics"] = dict(last.report.metrics)
+    if last.stop is not None:
+        row |= {"ended": "stopped", "rule": last.stop.rule, "why": last.stop.why}
+    metric = config.objective.metric if config.objective else None
+    if metric is not None:
+        row |= {"metric": metric, "value": last.report.metrics.get(metric)}
+        if not overridden and metric in config.claims:
+            same = seed == config.seed
+            row |= {
+                "claim": config.claims[metric],
+                "tolerance": config.tolerance.get("same_seed" if same else "fresh_seed"),
+            }
+    write_json(folder / "metrics.json", row["metrics"])
+    return row
+
+
+def _sentences(row: dict[str, Any]) -> list[str]:
+    head = f"seed {row['seed']}: "
+    if row["ended"] == "failed":
+        return [head + f"failed: {row['error']}", f"  {row['folder']}"]
+    said = "" if row.get("value") is None else f"{row['metric']} {row['value']:.6f}"
+    if row["ended"] == "stopped":
+        return [head + f"stopped by {row['rule']}: {row['why']}; {said}", f"  {row['folder']}"]
+    if row.get("claim") is not None and row.get("value") is not None:
+        distance = abs(row["value"] - row["claim"])
+        said += f"; claimed {row['claim']:.6f}, {'equal' if distance == 0 else f'{distance:.6f} away'}"
+        if row["tolerance"] is not None and distance > row["tolerance"]:
+            said += f", more than the {row['tolerance']:.6f} the file states"
+    return [head + said, f"  {row['folder']}"]

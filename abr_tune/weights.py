@@ -1,0 +1,77 @@
+"""Saved weights put to use: predictions for new data, scores on held-out data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from abr_tune.errors import UserError
+from abr_tune.export import WEIGHTS
+from abr_tune.plan.config import Config, load_config
+from abr_tune.runs import find_run
+from abr_tune.trial import CONFIG
+from core.tasks.task import Scores
+
+CONFIGS = ("best.yaml", CONFIG)
+LEVELS_UP = 3
+"""A checkpoint lies so far below the folder with its configuration at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Weights and the configuration they were trained with."""
+
+    weights: Path
+    config: Config
+
+
+def find_trained(name_or_path: str, out: Path, *, trust_code: bool = False) -> Trained:
+    """The best weights of a run, or those in a folder that lies in a run or holds a configuration.
+
+    Raises:
+        UserError: there are none, or nothing says what they were trained with.
+    """
+    folder = Path(name_or_path)
+    if not (folder / WEIGHTS).is_file():
+        folder = find_run(name_or_path, out) / "best"
+        if not (folder / WEIGHTS).is_file():
+            raise UserError(f"run {name_or_path} has no best weights yet; they come when a search has finished")
+    for place in [folder, *folder.resolve().parents[:LEVELS_UP]]:
+        for name in CONFIGS:
+            if (place / name).is_file():
+                return Trained(folder / WEIGHTS, load_config(place / name, trust_code=trust_code))
+    raise UserError(f"nothing near {folder} says what {WEIGHTS} was trained with: no best.yaml, no {CONFIG}")
+
+
+def predict_file(trained: Trained, file: Path, to: Path) -> int:
+    """Write predictions for `file` to a .parquet or .csv file; returns how many rows.
+
+    Raises:
+        UserError: the file cannot be used, or the target has another suffix.
+    """
+    writers = {".parquet": "to_parquet", ".csv": "to_csv"}
+    if to.suffix not in writers:
+        raise UserError(f"predictions go to a .parquet or .csv file, not to {to}")
+    try:
+        table = trained.config.task.predict(trained.weights, file)
+    except (ValueError, OSError, NotImplementedError) as mistake:
+        raise UserError(f"no predictions for {file}: {mistake}") from mistake
+    to.parent.mkdir(parents=True, exist_ok=True)
+    getattr(table, writers[to.suffix])(to, index=False)
+    return len(table)
+
+
+def evaluate_on(trained: Trained, split: str) -> Scores:
+    """Scores of the weights on a held-out split of the data they were trained for.
+
+    Raises:
+        UserError: the data are gone or have no such split.
+    """
+    config = trained.config
+    try:
+        dataset = None if config.data is None else config.task.load(config.data, folder=config.folder)
+        if split not in config.task.splits(dataset):
+            raise UserError(f"these data have no {split} split to score on")
+        return config.task.evaluate(trained.weights, data=dataset, split=split)
+    except (ValueError, OSError) as mistake:
+        raise UserError(f"the data cannot be used: {mistake}") from mistake
