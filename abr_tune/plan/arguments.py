@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -15,16 +15,23 @@ from abr_tune.plan.source import Source
 from abr_tune.plan.spread import DISTRIBUTIONS
 from abr_tune.plan.yaml import Loc, parse_value, printable
 
-Pins = list[tuple[str, Any, str]]
-"""Option path, value, label: training options fixed by the command line."""
+
+class Pin(NamedTuple):
+    """A training option fixed by the command line."""
+
+    path: str
+    value: Any
+    label: str
+    bare: bool
+    """Named without its section."""
 
 
-def apply_overrides(source: Source, overrides: Sequence[str], keys: Sequence[str]) -> Pins:
+def apply_overrides(source: Source, overrides: Sequence[str], keys: Sequence[str]) -> list[Pin]:
     """Put overrides of the file's keys in their places; returns those of training options.
 
     A key is one of the file's (`budget.trials`), an option under `train.` or `search.`, or an option by itself.
     """
-    pins: Pins = []
+    pins: list[Pin] = []
     for number, text in enumerate(overrides, 1):
         label = f"--set {number}"
         try:
@@ -42,23 +49,25 @@ def apply_overrides(source: Source, overrides: Sequence[str], keys: Sequence[str
         ):
             source.override(("search", rest), value, label)
         elif section in {"train", "search"} and section in keys and rest:
-            pins.append((rest, value, label))
+            pins.append(Pin(rest, value, label, bare=False))
         elif section in keys:
             source.override((section, *_below(section, rest)), value, label)
         else:
-            pins.append((key, value, label))
+            pins.append(Pin(key, value, label, bare=True))
     return pins
 
 
-def apply_pins(source: Source, pins: Pins, options: type[BaseModel], keys: Sequence[str]) -> Mapping[str, Any]:
+def apply_pins(source: Source, pins: Sequence[Pin], options: type[BaseModel], keys: Sequence[str]) -> Mapping[str, Any]:
     """Fix training options, searched or not; returns path -> value of those that were searched."""
     pinned: dict[str, Any] = {}
     known = option_paths(options)
-    for path, value, label in pins:
+    for path, value, label, bare in pins:
         if path not in known:
-            kind = "a key of the file or a training option" if "." not in path else "a training option"
+            kind = "a key of the file or a training option" if bare and "." not in path else "a training option"
             source.problems.append(
-                Problem(label, printable(f"{path} is not {kind}"), hint=suggest(path, [*keys, *known]))
+                Problem(
+                    label, printable(f"{path} is not {kind}"), hint=suggest(path, [*keys, *known] if bare else known)
+                )
             )
             continue
         searched = source.data.get("search")
@@ -80,6 +89,8 @@ def _split(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise FileMistakes([Problem("", f"{printable(text)} is not key=value")])
+    if key.startswith("gate.") and value.lstrip()[:1] in {">", "<", "="}:
+        return key.strip(), value.strip()  # to YAML an unquoted > begins a block of text
     return key.strip(), parse_value(value)
 
 

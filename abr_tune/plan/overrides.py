@@ -52,15 +52,8 @@ class Option:
     default: Any
     """JSON-ready; None when the field is required or its group has no default."""
 
-    @property
-    def models(self) -> tuple[type[BaseModel], ...]:
-        """The options models the field may hold; empty for a single option."""
-        return tuple(kind for kind in _members(self.field.annotation) if _is_model(kind))
-
-    @property
-    def nullable(self) -> bool:
-        """Whether the field may be null."""
-        return type(None) in _members(self.field.annotation)
+    models: tuple[type[BaseModel], ...] = ()
+    """The options models the field may hold; empty for a single option."""
 
 
 @lru_cache(maxsize=32)
@@ -135,7 +128,7 @@ def path_of(error: ErrorDetails) -> str:
 
 def _tree(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults as nested data, with the values put in their places."""
-    tree = copy.deepcopy(_defaults(model))
+    tree: dict[str, Any] = json.loads(_default_text(model))
     for path, value in values.items():
         for leaf, part in leaves(model, path, value).items():
             _put(tree, leaf.split("."), part)
@@ -148,7 +141,13 @@ def _put(tree: dict[str, Any], parts: Sequence[str], value: Any) -> None:
             tree[part] = {}
         tree = tree[part]
     if value != {} or not isinstance(tree.get(parts[-1]), dict):
-        tree[parts[-1]] = copy.deepcopy(value)
+        tree[parts[-1]] = copy.deepcopy(value) if isinstance(value, dict | list) else value
+
+
+@lru_cache(maxsize=32)
+def _default_text(model: type[BaseModel]) -> str:
+    """The defaults as JSON: parsing it is the quickest way to a fresh copy."""
+    return json.dumps(_defaults(model))
 
 
 @lru_cache(maxsize=32)
@@ -167,7 +166,8 @@ def _options_of(
 ) -> Iterator[Option]:
     for name, field in model.model_fields.items():
         key = field.alias or name
-        option = Option(prefix + key, model, name, field, values.get(key))
+        models = tuple(kind for kind in _members(field.annotation) if _is_model(kind))
+        option = Option(prefix + key, model, name, field, values.get(key), models)
         yield option
         for inner in option.models:
             if inner not in above:  # a model may hold itself

@@ -74,7 +74,7 @@ class Source:
                 self.add(loc, f"{loc[-1]} is not {what or f'a key of {_name(loc[:-1])}'}", hint, at_key=True)
         for fault in faults:
             loc, missing = self.existing(fault["loc"], at), fault["type"] == "missing"
-            name = str(fault["loc"][-1]) if missing else _name(loc)
+            name = _name((*loc, fault["loc"][-1])) if missing else _name(loc)
             # A required key is not missing when its misspelling was just found.
             if fault["type"] != "extra_forbidden" and not (missing and f"did you mean {name}?" in meant):
                 self.add(loc, *sentence(name, fault), at_key=missing)

@@ -3,8 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field, model_validator
 
 from abr_tune.plan.docs import field_doc
@@ -71,7 +70,7 @@ def test_groups_take_paths_mappings_and_null() -> None:
 
 
 def test_later_values_win() -> None:
-    assert resolve(Outer, {**{"lr": 1}, **{"group": {"low": 3}}, "group.low": 4}).group.low == 4
+    assert resolve(Outer, {"lr": 1, "group": {"low": 3}, "group.low": 4}).group.low == 4
 
 
 def test_whole_numbers_may_be_written_as_floats_and_texts_are_no_numbers() -> None:

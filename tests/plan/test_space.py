@@ -5,8 +5,7 @@ import random
 from graphlib import CycleError
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from abr_tune.plan.distributions import Choice, Coordinate, Distribution, IntRange, Range
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
@@ -18,7 +17,11 @@ share = st.floats(0, 1)
 
 
 def pairs(values: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[float, float]]:
-    return st.tuples(values, values).map(lambda two: (min(two), max(two))).filter(lambda two: two[1] - two[0] > 1e-3 * abs(two[0]) + 1e-3)
+    return (
+        st.tuples(values, values)
+        .map(lambda two: (min(two), max(two)))
+        .filter(lambda two: two[1] - two[0] > 1e-3 * abs(two[0]) + 1e-3)
+    )
 
 
 json_values = st.recursive(
@@ -31,7 +34,9 @@ distributions = st.one_of(
     pairs(positive).filter(lambda ends: ends[1] > 1.01 * ends[0]).map(lambda ends: Range(*ends, log=True)),
     st.tuples(st.integers(1, 9), st.integers(10, 99), st.booleans()).map(lambda three: IntRange(*three)),
     st.lists(json_values, min_size=1, max_size=4, unique_by=repr).map(lambda values: Choice(tuple(values))),
-    st.tuples(pairs(numbers), pairs(numbers)).filter(lambda two: two[1][1] - two[0][0] > 1).map(lambda two: OrderedPair(*two)),
+    st.tuples(pairs(numbers), pairs(numbers))
+    .filter(lambda two: two[1][1] - two[0][0] > 1)
+    .map(lambda two: OrderedPair(*two)),
     st.tuples(st.integers(1, 6), pairs(numbers)).map(lambda two: OrderedList(*two)),
     st.integers(2, 5).map(lambda count: Simplex(tuple("abcde"[:count]))),
 )
@@ -65,7 +70,9 @@ def test_every_proposal_is_encoded_inside_the_box_and_comes_back(spread: Distrib
 
 
 @given(pairs(numbers), pairs(numbers), share, share)
-def test_pairs_are_ordered_and_within_their_ranges(low: tuple[float, float], high: tuple[float, float], u: float, v: float) -> None:
+def test_pairs_are_ordered_and_within_their_ranges(
+    low: tuple[float, float], high: tuple[float, float], u: float, v: float
+) -> None:
     if low[0] >= high[1]:
         with pytest.raises(ValueError, match="low cannot lie below high"):
             OrderedPair(low, high)
@@ -125,14 +132,20 @@ def test_shares_are_uniform_on_the_simplex() -> None:
     [((0.0, 2.0), (1.0, 3.0)), ((0.0, 1.0), (0.0, 1.0)), ((0.0, 5.0), (1.0, 2.0)), ((2.0, 5.0), (1.0, 4.0))],
     ids=["overlap", "same", "low-reaches-beyond", "low-starts-inside"],
 )
-def test_overlapping_pairs_are_uniform_over_the_ordered_region(low: tuple[float, float], high: tuple[float, float]) -> None:
+def test_overlapping_pairs_are_uniform_over_the_ordered_region(
+    low: tuple[float, float], high: tuple[float, float]
+) -> None:
     draws = uniform_draws(OrderedPair(low, high))
     draw = random.Random(2)
     free = [(draw.uniform(*low), draw.uniform(*high)) for _ in range(120_000)]
     rejected = [pair for pair in free if pair[0] <= pair[1]]  # the slow way, as a reference
     for power in (1, 2):
-        assert mean([pair["low"] ** power for pair in draws]) == pytest.approx(mean([a**power for a, _ in rejected]), rel=0.03)
-        assert mean([pair["high"] ** power for pair in draws]) == pytest.approx(mean([b**power for _, b in rejected]), rel=0.03)
+        assert mean([pair["low"] ** power for pair in draws]) == pytest.approx(
+            mean([a**power for a, _ in rejected]), rel=0.03
+        )
+        assert mean([pair["high"] ** power for pair in draws]) == pytest.approx(
+            mean([b**power for _, b in rejected]), rel=0.03
+        )
     product = mean([pair["low"] * pair["high"] for pair in draws])
     assert product == pytest.approx(mean([a * b for a, b in rejected]), rel=0.03)
 
@@ -143,7 +156,10 @@ def test_pairs_that_cannot_cross_keep_their_own_numbers_as_coordinates() -> None
         Coordinate("balance.clamp.low", Float(0.2, 1.0)),
         Coordinate("balance.clamp.high", Float(1.0, 6.0)),
     )
-    assert space.encode({"balance.clamp": {"low": 0.75, "high": 1.5}}) == {"balance.clamp.low": 0.75, "balance.clamp.high": 1.5}
+    assert space.encode({"balance.clamp": {"low": 0.75, "high": 1.5}}) == {
+        "balance.clamp.low": 0.75,
+        "balance.clamp.high": 1.5,
+    }
 
 
 def test_hand_computed_order_statistics() -> None:
@@ -255,4 +271,6 @@ def test_a_whole_configuration_survives_the_round_trip(shares: list[float]) -> N
 
 def test_circular_conditions_are_refused() -> None:
     with pytest.raises(CycleError):
-        Space((Parameter("a", Range(0, 1), (Condition("b", (1,)),)), Parameter("b", Range(0, 1), (Condition("a", (1,)),))))
+        Space(
+            (Parameter("a", Range(0, 1), (Condition("b", (1,)),)), Parameter("b", Range(0, 1), (Condition("a", (1,)),)))
+        )

