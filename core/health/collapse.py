@@ -83,7 +83,7 @@ def _class_warning(history: History, rule: ClassCollapse) -> Iterator[Verdict]:
     if last.active.get(CLASS, 0) < 1:
         return
     share, predicted = last.metrics.get(SHARE, 0.0), last.metrics.get(PREDICTED)
-    classes = sum(name.startswith(F1) for name in last.metrics)
+    classes = len(_f1_by_class(last))
     if share >= rule.warn_share:
         why = f"{share:.1%} of the recordings are given the same class"
     elif predicted is not None and predicted < classes:
@@ -135,7 +135,15 @@ def class_absent(history: History, rule: ClassAbsent, baselines: Mapping[str, fl
 
 
 def _at_zero(report: EpochReport) -> tuple[str, ...]:
-    return tuple(name.removeprefix(F1) for name, value in report.metrics.items() if name.startswith(F1) and value == 0)
+    return tuple(name for name, value in _f1_by_class(report).items() if value == 0)
+
+
+def _f1_by_class(report: EpochReport) -> dict[str, float]:
+    return {
+        name.removeprefix(F1): value
+        for name, value in report.metrics.items()
+        if name.startswith(F1) and not name.endswith(":skill")
+    }
 
 
 def _never_found(history: History, rule: ClassAbsent, baselines: Mapping[str, float], name: str) -> Iterator[Verdict]:

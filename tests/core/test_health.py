@@ -377,3 +377,11 @@ def improving(draw: st.DrawFn) -> list[EpochReport]:
 @given(improving())
 def test_a_run_that_keeps_improving_is_never_stopped(reports: list[EpochReport]) -> None:
     assert first_stop(reports) is None
+
+
+def test_the_skill_beside_a_class_score_is_no_class() -> None:
+    """`val/class/f1/A:skill` is 0 for the majority class too; only A itself is named."""
+    metrics = {"val/class/f1/A": 0.9, "val/class/f1/A:skill": 0.0, "val/class/f1/B": 0.0, "val/class/f1/B:skill": 0.0}
+    report = EpochReport(epoch=1, phase="all", metrics=metrics, active={"class": 1})
+    warned = [verdict for verdict in judge([report], HealthOptions(), {}) if verdict.rule == "class_absent"]
+    assert [verdict.evidence["classes"] for verdict in warned] == ["B"]
