@@ -55,12 +55,11 @@ class MultiTaskLoss:
             for term, numerator in numerators.items()
         }
 
-    def total(self, values: Mapping[Term, Tensor], factors: Mapping[Term, float] | None = None) -> Tensor:
-        """Sum of weight * factor * value; `factors` (1 where not named) are what phases fade a term in with."""
-        factors = factors or {}
+    def total(self, values: Mapping[Term, Tensor]) -> Tensor:
+        """Sum of weight * value over the terms in `values`."""
         total = torch.zeros(())
         for term, value in values.items():
-            total = total + self.weights[term] * factors.get(term, 1.0) * value
+            total = total + self.weights[term] * value
         return total
 
 
