@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
@@ -36,6 +36,8 @@ from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_con
 from core.health import Verdict
 from core.report import EpochReport
 
+EndedBy = Literal["budget", "time", "failures", "signal"]
+"""failures: nothing but failed trials came of the search, or as many of them as its whole budget."""
 RETRIES: Final = 2
 """Times a trial is started again after its worker died."""
 FAILURES_BEFORE_GIVING_UP: Final = 5
@@ -101,6 +103,7 @@ class Driver:
         """Open trials that nobody trains at the moment and that are to go on."""
         self._ended: Counter[str] = Counter()
         self._complete: set[int] = set()
+        self._ended_by: EndedBy | None = None
         self._failures = 0
         """Failed trials of this process; those of earlier ones may have been mended since."""
         self._tried: list[BaseModel] = []
@@ -112,6 +115,13 @@ class Driver:
     def done(self) -> bool:
         """Whether no trial will be started any more and none is open."""
         return not self._open and not self._may_begin()
+
+    @property
+    def ended_by(self) -> EndedBy:
+        """Why the search ended, once it was `stopped`. Raises `ValueError` before."""
+        if self._ended_by is None:
+            raise ValueError("the search has not ended")
+        return self._ended_by
 
     @property
     def out_of_time(self) -> bool:
@@ -200,8 +210,14 @@ class Driver:
             trial.parked, trial.verdict, trial.cleared = False, None, trial.epoch
             self._queue.append(number)
 
-    def close(self) -> None:
+    def stopped(self) -> None:
         """End the search: whatever is unfinished waits in the study, to go on under its number."""
+        if self._ended_by is not None:
+            return
+        done = self.done
+        self._ended_by = (
+            "signal" if self._interrupted() else "failures" if self.gave_up else "budget" if done else "time"
+        )
         if self._open:
             self._study.interrupt({number: trial.epoch for number, trial in self._open.items()})
         self._open.clear()

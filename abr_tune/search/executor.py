@@ -49,9 +49,9 @@ class Shared:
 
 
 class Source(Protocol):
-    """Hands out jobs and hears what becomes of them. An executor calls it from one thread.
+    """Hands out jobs and hears what becomes of them; only one call is made at a time.
 
-    Every job ends in exactly one of `finish`, `crash` and `lost`, or is still open when the executor was told to stop.
+    Every job ends in exactly one of `finish`, `crash` and `lost`, or is open when `stopped` is called.
     """
 
     def ask(self) -> Job | None:
@@ -81,4 +81,8 @@ class Source(Protocol):
 
     def should_stop(self) -> bool:
         """Whether everything is to end now, for a signal or a deadline."""
+        ...
+
+    def stopped(self) -> None:
+        """The executor does as `should_stop` says: of jobs that are open nothing more will be heard."""
         ...

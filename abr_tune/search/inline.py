@@ -38,5 +38,6 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
             if source.report(job.key, outcome) != "go_on":
                 break
             if source.should_stop():
+                source.stopped()
                 return
     source.finish(job.key)

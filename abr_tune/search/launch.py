@@ -2,23 +2,163 @@
 
 from __future__ import annotations
 
-from typing import Self
+import atexit
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Self
 
+from abr_tune.errors import EnvironmentFault
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
 
+QUIET: Final = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+"""Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
+PREFIX: Final = "at-"
+"""Temporary folders of ours begin so, then comes our process id; short, because Ray puts sockets of at most 107 characters there."""
+OBJECT_STORE_BYTES: Final = 2**31
+SECONDS_TO_SHUT_DOWN: Final = 4.0
+"""A SIGTERM to the whole process group kills Ray's own servers, which its shutdown would wait for."""
+SMALLEST_OBJECT_STORE_BYTES: Final = 100 * 2**20
+
 
 class Cluster:
-    """A Ray to run trainings on."""
+    """A Ray to train on, from entering the context to leaving it.
+
+    It starts in the background, so that the data can be loaded meanwhile; `run` waits for it. With `address`, a Ray
+    that is running already is joined, and left running.
+    """
 
     def __init__(self, *, jobs: int, resources: Resources, address: str | None = None) -> None:
         self._jobs = jobs
+        self._resources = resources
+        self._address = address
+        self._scratch: Path | None = None
+        self._fault: BaseException | None = None
+        self._ready = threading.Event()
+        self._over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="ray", daemon=True)
 
     def __enter__(self) -> Self:
+        self._keeper.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        pass
+        self._ready.wait(SECONDS_TO_SHUT_DOWN)
+        self._over.set()
+        self._keeper.join(SECONDS_TO_SHUT_DOWN)
+        if self._keeper.is_alive():
+            import ray
 
-    def run(self, source: Source, shared: Shared, *, jobs: int, resources: Resources) -> None:
-        """Train."""
+            # Ray would wait once more when Python ends; its processes end with this one anyway.
+            atexit.unregister(ray.shutdown)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def run(self, source: Source, shared: Shared, *, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Train what `source` hands out until it is done or wants to stop.
+
+        `on_wait` is called while Ray is starting, ten times a second, and once when it has.
+
+        Raises:
+            EnvironmentFault: Ray could not be started or joined.
+        """
+        while not self._ready.wait(0.1):
+            on_wait()
+            if source.should_stop():
+                return
+        on_wait()
+        if self._fault is not None:
+            raise EnvironmentFault(f"Ray did not start: {self._fault}") from self._fault
+        from abr_tune.search.searcher import run_on_ray
+
+        assert self._scratch is not None  # noqa: S101 - made by _start before anything else
+        run_on_ray(source, shared, jobs=self._jobs, resources=self._resources, scratch=self._scratch / "tune")
+
+    def _keep(self) -> None:
+        """Start Ray and stay: Linux ends Ray's processes with the thread that started them."""
+        self._start()
+        self._ready.set()
+        self._over.wait()
+        import ray
+
+        ray.shutdown()
+
+    def _start(self) -> None:
+        try:
+            os.environ.update(QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(self._jobs)})
+            _sweep()
+            self._scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+            self._connect()
+            # Importing Tune takes seconds, better spent here than when the first trial is due.
+            import ray.tune  # noqa: F401
+
+            logging.getLogger("ray").setLevel(logging.CRITICAL)
+        except BaseException as fault:  # noqa: BLE001 - raised again by run, in the caller's thread
+            self._fault = fault
+
+    def _connect(self) -> None:
+        import ray
+
+        settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if self._address is None:
+            _require_token()
+            settings |= {
+                "num_cpus": self._jobs * self._resources.cpus,
+                "include_dashboard": False,
+                "object_store_memory": _object_store_bytes(),
+                "_temp_dir": str(self._scratch),
+            }
+        else:
+            settings["address"] = self._address
+        ray.init(**settings)
+
+
+def _sweep() -> None:
+    """Remove temporary folders of ours whose process was killed before it could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        pid = folder.name.split("-")[1]
+        ours = not folder.is_symlink() and folder.is_dir() and folder.stat().st_uid == os.getuid()
+        if ours and pid.isdecimal() and not _alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _require_token() -> None:
+    """Ray listens beyond loopback: let nobody be heard without a token that only its processes know."""
+    from ray._private.authentication.authentication_token_setup import _enable_token_auth
+
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # Sets RAY_AUTH_MODE, and tells the Ray that may have been imported before.
+    _enable_token_auth()
+
+
+def _object_store_bytes() -> int:
+    """Room for the data: in shared memory where there is enough, and never much of it."""
+    shared = Path("/dev/shm")  # noqa: S108 - only measured
+    free = shutil.disk_usage(shared).free if shared.is_dir() else OBJECT_STORE_BYTES
+    return max(SMALLEST_OBJECT_STORE_BYTES, min(OBJECT_STORE_BYTES, int(free * 0.8)))

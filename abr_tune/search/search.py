@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder
-from abr_tune.search.driver import RETRIES, Driver
+from abr_tune.search.driver import RETRIES, Driver, EndedBy
 from abr_tune.search.events import Listener, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
 from abr_tune.search.inline import run_inline
@@ -30,8 +30,7 @@ class Outcome:
     """How a search ended. Unfinished trials wait in the study and go on when it is searched again."""
 
     state: Literal["finished", "interrupted"]
-    ended_by: Literal["budget", "time", "failures", "signal"]
-    """failures: nothing but failed trials came of it, or as many as the whole budget."""
+    ended_by: EndedBy
     signal: int | None
     records: tuple[TrialRecord, ...]
     """All trials, by number, those of earlier commands included."""
@@ -95,15 +94,18 @@ def search(
     shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
     with catch_signals() as interruption:
         driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption))
-        _run(driver, shared, interruption, executor, jobs, plan.resources, cluster, address)
-        done, gave_up = driver.done, driver.gave_up
-        driver.close()
+        _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
+            driver, shared, interruption
+        )
+        driver.stopped()
         records = tuple(study.records())
         study.close()
-    if interruption:
-        return Outcome(state="interrupted", ended_by="signal", signal=interruption.signal, records=records)
-    ended_by: Literal["time", "failures", "budget"] = "failures" if gave_up else "budget" if done else "time"
-    return Outcome(state="finished", ended_by=ended_by, signal=None, records=records)
+    return Outcome(
+        state="interrupted" if driver.ended_by == "signal" else "finished",
+        ended_by=driver.ended_by,
+        signal=interruption.signal,
+        records=records,
+    )
 
 
 def train_all(
@@ -126,7 +128,9 @@ def train_all(
     shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
     with catch_signals() as interruption:
         batch = _Trainings(trainings, plan, listener, lambda: bool(interruption))
-        _run(batch, shared, interruption, executor, jobs, plan.resources, cluster, address)
+        _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
+            batch, shared, interruption
+        )
     ended = [batch.trained[key] for key in range(len(trainings)) if key in batch.trained]
     return Batch(trained=tuple(ended), signal=interruption.signal)
 
@@ -195,30 +199,35 @@ class _Trainings:
         else:
             self.crash(key, f"its worker died {self._losses[key]} times: {error}")
 
+    def stopped(self) -> None:
+        """Whatever is open goes on from its checkpoint another time."""
+
     def _end(self, key: int, error: str | None) -> None:
         reports = tuple(report for _, report in sorted(self._reports[key].items()))
         stopped = self._stopped.get(key)
         self.trained[key] = Trained(training=self._trainings[key], reports=reports, stopped=stopped, error=error)
 
 
-def _run(
-    source: Source,
-    shared: Shared,
-    interruption: Interruption,
-    executor: ExecutorName,
-    jobs: int,
-    resources: Resources,
-    cluster: Cluster | None,
-    address: str | None,
-) -> None:
-    """Let the executor work for `source`; an insistent second signal ends it at once."""
-    try:
-        if executor == "inline":
-            run_inline(source, shared)
-            return
-        with ExitStack() as stack:
-            ray = cluster or stack.enter_context(Cluster(jobs=jobs, resources=resources, address=address))
-            ray.run(source, shared, jobs=jobs, resources=resources)
-    except KeyboardInterrupt:
-        if not interruption:
-            raise
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    """Where and how many at a time."""
+
+    executor: ExecutorName
+    jobs: int
+    resources: Resources
+    address: str | None
+    cluster: Cluster | None
+
+    def run(self, source: Source, shared: Shared, interruption: Interruption) -> None:
+        """Train what `source` hands out; an insistent second signal ends it at once."""
+        try:
+            if self.executor == "inline":
+                run_inline(source, shared)
+                return
+            with ExitStack() as stack:
+                here = Cluster(jobs=self.jobs, resources=self.resources, address=self.address)
+                cluster = self.cluster or stack.enter_context(here)
+                cluster.run(source, shared, on_wait=interruption.arm)
+        except KeyboardInterrupt:
+            if not interruption:
+                raise

@@ -27,17 +27,22 @@ class Interruption:
             raise KeyboardInterrupt
         self.signal = number
 
+    def arm(self) -> None:
+        """Put the handlers back: Ray takes SIGTERM when it starts. Does nothing outside the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in CAUGHT:
+                signal.signal(number, self.notice)
+
 
 @contextmanager
 def catch_signals() -> Iterator[Interruption]:
     """Note signals instead of dying of them; outside the main thread, where nobody can, nothing is caught."""
     interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    before = {number: signal.signal(number, interruption.notice) for number in CAUGHT}
+    before = {number: signal.getsignal(number) for number in CAUGHT}
+    interruption.arm()
     try:
         yield interruption
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)

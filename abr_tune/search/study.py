@@ -326,15 +326,15 @@ def study_id(storage: RDBStorage, name: str) -> int | None:
 
 
 def _said(said: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(
-        pruned_by=said.get("pruned_by"),
-        why=said.get("why"),
-        evidence=said.get("evidence"),
-        metrics=said.get("metrics"),
-        error=said.get("error"),
-        epochs=said.get("epoch", 0),
-        seconds=said.get("seconds", 0.0),
-    )
+    return {
+        "pruned_by": said.get("pruned_by"),
+        "why": said.get("why"),
+        "evidence": said.get("evidence"),
+        "metrics": said.get("metrics"),
+        "error": said.get("error"),
+        "epochs": said.get("epoch", 0),
+        "seconds": said.get("seconds", 0.0),
+    }
 
 
 def connect(storage: str) -> RDBStorage:
