@@ -63,10 +63,9 @@ def serving(server: Server) -> Iterator[Client]:
         server.server_close()
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+def new_run(path: Path) -> Path:
     """A run folder with a study of one trial."""
-    folder = RunFolder(tmp_path / "guarded")
+    folder = RunFolder(path)
     folder.path.mkdir()
     folder.space.write_text("name: guarded\n", encoding="utf-8")
     study = Study(sqlite_url(folder.study), "guarded", Objective("val/class/f1_macro"))
@@ -76,8 +75,21 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(run: Path) -> Iterator[Client]:
-    server, _ = open_server(run, port=0)
+def run(tmp_path: Path) -> Path:
+    """A run of the test's own."""
+    return new_run(tmp_path / "guarded")
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run no test may change."""
+    return new_run(tmp_path_factory.mktemp("results") / "guarded")
+
+
+@pytest.fixture(scope="module")
+def client(untouched: Path) -> Iterator[Client]:
+    """A read-only dashboard of the untouched run."""
+    server, _ = open_server(untouched, port=0)
     with serving(server) as client:
         yield client
 
@@ -133,18 +145,18 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CHANGES)
-def test_nothing_can_be_changed(client: Client, run: Path, method: str, path: str, body: str | None) -> None:
-    before = (run / "study.db").read_bytes()
+def test_nothing_can_be_changed(client: Client, untouched: Path, method: str, path: str, body: str | None) -> None:
+    before = (untouched / "study.db").read_bytes()
     answer = client.ask(method, path, body=body, Sec_Fetch_Site="same-origin")
     assert answer.status == 403
     assert b"--allow-edit" in answer.body
-    assert (run / "study.db").read_bytes() == before
+    assert (untouched / "study.db").read_bytes() == before
 
 
-@pytest.mark.parametrize("site", [None, "none", "same-site", "cross-site"])
-def test_edits_come_from_the_dashboards_own_pages(editor: Client, run: Path, site: str | None) -> None:
-    headers = {} if site is None else {"Sec_Fetch_Site": site}
-    assert editor.ask("DELETE", "/api/studies/1", **headers).status == 403
+def test_edits_come_from_the_dashboards_own_pages(editor: Client, run: Path) -> None:
+    assert editor.ask("DELETE", "/api/studies/1").status == 403
+    for site in ("none", "same-site", "cross-site"):
+        assert editor.ask("DELETE", "/api/studies/1", Sec_Fetch_Site=site).status == 403, site
     assert studies(run) == ["guarded"]
 
 

@@ -58,15 +58,21 @@ def page_of(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_the_page_asks_nobody_for_anything(finished: Path) -> None:
-    elements = Elements(page_of(finished))
+@pytest.fixture(scope="module")
+def page(finished: Path) -> str:
+    """The page of the finished synthetic run."""
+    return page_of(finished)
+
+
+def test_the_page_asks_nobody_for_anything(page: str) -> None:
+    elements = Elements(page)
     attributes = {name for _, attributes in elements.found for name in attributes}
     assert not attributes & {"src", "href", "srcset", "action", "onclick", "onload", "onerror"}
     assert {tag for tag, _ in elements.found}.isdisjoint({"link", "iframe", "img", "object", "embed", "base", "form"})
 
 
-def test_the_policy_allows_exactly_our_scripts(finished: Path) -> None:
-    elements = Elements(page_of(finished))
+def test_the_policy_allows_exactly_our_scripts(page: str) -> None:
+    elements = Elements(page)
     policy = next(a["content"] for tag, a in elements.found if tag == "meta" and "http-equiv" in a)
     assert policy is not None
     allowed = set(re.findall(r"'sha256-([^']+)'", policy))
@@ -79,8 +85,8 @@ def test_the_policy_allows_exactly_our_scripts(finished: Path) -> None:
     assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
 
 
-def test_one_plotly_and_fixed_ids(finished: Path) -> None:
-    elements = Elements(page_of(finished))
+def test_one_plotly_and_fixed_ids(page: str) -> None:
+    elements = Elements(page)
     ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
     assert len(ids) == len(set(ids))
     figures = [attributes.get("data-figure") for tag, attributes in elements.found if tag == "script"]
@@ -91,10 +97,10 @@ def test_one_plotly_and_fixed_ids(finished: Path) -> None:
     for text, name in zip(elements.scripts, figures, strict=True):
         if name:
             assert json.loads(text)["data"], name
+            assert "<" not in text, "nothing in it may look like the end of its element"
 
 
-def test_the_page_says_what_a_reader_needs(finished: Path) -> None:
-    page = page_of(finished)
+def test_the_page_says_what_a_reader_needs(page: str) -> None:
     for words in (
         "Simulated recordings (1500 to train",
         "gate: investigate",
