@@ -75,10 +75,11 @@ def _option_schemas(definitions: Schema) -> Schema:
 
 
 def _only_known_paths(task: str) -> Schema:
-    """For files of a task of this package: a path that is not one of its options is a mistake."""
+    """For files of a task of this package: other paths than its options, other rules than its rules are mistakes."""
     paths = list(option_paths(TASKS[task].options))
     only = {"propertyNames": {"enum": paths}}
     sections = {"train": only, "search": only, "start_from": {"items": {"propertyNames": {"enum": ["name", *paths]}}}}
+    sections["health"] = {"propertyNames": {"enum": list(type(TASKS[task].health).model_fields)}}
     return {"if": {"properties": {"task": {"const": task}}, "required": ["task"]}, "then": {"properties": sections}}
 
 

@@ -141,7 +141,8 @@ def _read_search(
     if "search" not in source.data or (written == {} and not pinned):
         source.add(("search",), "search is empty: name at least one path and how to spread its values", at_key=True)
     space = read_space(source, options, train, pinned)
-    settled = frozenset(pinned) | (frozenset(written or ()) - frozenset(space.paths))
+    paths = frozenset(written if isinstance(written, dict) else ())
+    settled = frozenset(pinned) | (paths - frozenset(space.paths))
     start_from = read_start_points(source, options, train, space, settled)
     return space, start_from
 

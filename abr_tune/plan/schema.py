@@ -209,7 +209,7 @@ class ConfigFile(Section):
     """Seed of the training run."""
     claims: dict[str, Finite] = {}
     """Metric -> value this configuration is said to reach."""
-    objective: ObjectiveSection | None = None
+    objective: Any = None
     """The metric it was found by; the task's own when omitted."""
     tolerance: dict[str, Finite] = {}
     """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""

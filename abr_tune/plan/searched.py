@@ -70,7 +70,7 @@ def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None
         )
         return None
     inside = [known for known in option_paths(options) if known.startswith(f"{path}.")]
-    if inside and not written.keys() & DISTRIBUTIONS.keys():
+    if inside and written and all(f"{path}.{key}" in inside for key in written):
         source.add(loc, f"{path} is a group of options; name one of them, such as {inside[0]}", at_key=True)
         return None
     kind = _kind(source, loc, written)

@@ -28,7 +28,12 @@ def read_options(
         for key, value in tree.items():
             path, place = prefix + key, (*loc, key)
             if path not in known:
-                source.add(place, f"{path} is not a training option", suggest(path, known), at_key=True)
+                source.add(
+                    place,
+                    f"{path} is not a training option",
+                    suggest(path, [*known, *(() if prefix else skip)]),
+                    at_key=True,
+                )
             elif known[path].models and isinstance(value, Mapping) and value:
                 walk(value, f"{path}.", place)
             elif path in values:
