@@ -144,9 +144,11 @@ def _about_stops(records: Sequence[TrialRecord]) -> Iterator[str]:
 def _about_references(summary: Mapping[str, Any]) -> Iterator[str]:
     label = "beside   "
     for reference in summary["references"]:
-        difference = ""
-        if reference["difference"] is not None:
+        compared = ""
+        if reference["ours"] is not None:
+            compared = f"; best {reference['ours']:.4f}, difference {reference['ours'] - reference['value']:+.4f}"
+        if reference["interval"] is not None:
             low, high = reference["interval"]
-            difference = f"; best minus this {reference['difference']:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"
-        yield f"{label}  {reference['name']}: {reference['metric']} {reference['value']:.4f}{difference}"
+            compared += f" (95 % interval {low:+.4f} to {high:+.4f})"
+        yield f"{label}  {reference['name']}: {reference['metric']} {reference['value']:.4f}{compared}"
         label = "         "

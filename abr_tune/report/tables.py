@@ -252,11 +252,13 @@ def _best_rows(data: ReportData) -> Iterator[StandingRow]:
 def _reference_rows(data: ReportData) -> Iterator[StandingRow]:
     for reference in data.summary.get("references") or ():
         note = "" if reference["metric"] == data.objective.metric else reference["metric"]
-        if reference.get("difference") is not None:
+        if reference["ours"] is not None:
+            note = f"{note}; " if note else ""
+            note += f"best {number(reference['ours'])}"
+        if reference["interval"] is not None:
             low, high = reference["interval"]
             verdict = "better" if low > 0 else "worse" if high < 0 else "no clear difference"
-            note = f"{note}; " if note else ""
-            note += f"best minus this {reference['difference']:+.3f} (95 % {low:+.3f} to {high:+.3f}): {verdict}"
+            note += f", minus this {low:+.3f} to {high:+.3f} (95 %): {verdict}"
         yield StandingRow(kind="reference", name=reference["name"], value=reference["value"], note=note)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core.report import EpochReport
 from core.tasks.abr_options import AbrData, AbrOptions
-from core.tasks.task import Objective, Scores, Task
+from core.tasks.task import Objective, Reference, Scores, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +72,12 @@ class AbrTask(Task):
         from core.tasks.abr_evaluation import evaluate
 
         return evaluate(weights, data, split)
+
+    def references(self, weights: Path, *, data: AbrDataset, split: str) -> Sequence[Reference]:
+        """Gradient-boosted trees, the level alone, human readers: whatever the labels allow; see `abr_references`."""
+        from core.tasks.abr_references import references
+
+        return references(weights, data, split)
 
     def predict(self, weights: Path, file: Recordings | Path) -> pd.DataFrame:
         """Predictions for a table or file of recordings, one row each; see `abr_prediction.prediction_table`."""

@@ -19,10 +19,7 @@ def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
     fitted = [_like_the_model(part, model.about) for part in data.held_out(split)]
     trains = [_like_the_model(part, model.about) for part in data.trains()]
     everything = pooled(fitted)
-    if len(model.networks) > 1 and model.about.fingerprint == data.fingerprint:
-        said = _held_out_predictions(model, data, split)
-    else:
-        said = predict(model, everything)
+    said = held_out_predictions(model, data, split)
     baseline = trivial_scores(trains, fitted, everything, split=split, rare=data.rare).values
     scores = with_skill(score(said, everything, split=split, rare=data.rare), baseline)
     return Scores(metrics=scores.values, baselines=baseline, absent=scores.absent)
@@ -34,8 +31,10 @@ def _like_the_model(recordings: Recordings, about: About) -> Recordings:
     return renumbered(fitted, about.class_names) if about.class_names else fitted
 
 
-def _held_out_predictions(model: TrainedModel, data: AbrDataset, split: str) -> Predictions:
-    """Each fold's network on the recordings it has not seen."""
+def held_out_predictions(model: TrainedModel, data: AbrDataset, split: str) -> Predictions:
+    """Predictions for the pooled held-out parts: each fold's network for what it has not seen, on data it knows."""
+    if len(model.networks) == 1 or model.about.fingerprint != data.fingerprint:
+        return predict(model, pooled([_like_the_model(part, model.about) for part in data.held_out(split)]))
     folds = zip(model.networks, model.about.scalings, data.held_out(split), strict=True)
     return Predictions.joined(
         [predictions(network, scaling, as_batch(part), trained=model.about.trained) for network, scaling, part in folds]

@@ -37,10 +37,10 @@ class Reference:
     name: str
     metric: str
     value: float
-    difference: float | None = None
-    """The trained model's score minus this one, paired; None where pairing makes no sense."""
+    ours: float | None = None
+    """The trained model's score on the same recordings; None where it has none."""
     interval: tuple[float, float] | None = None
-    """95 % interval of the difference."""
+    """95 % interval of the paired difference, ours minus this; None where it would mean nothing."""
 
 
 class Task:

@@ -136,9 +136,9 @@ def test_without_a_summary_the_leader_is_best() -> None:
 
 def test_best_stands_beside_the_baseline_references_and_start_points() -> None:
     references = [
-        {"name": "tree", "metric": METRIC, "value": 0.4, "difference": 0.1, "interval": (0.05, 0.15)},
-        {"name": "all", "metric": METRIC, "value": 0.6, "difference": -0.1, "interval": (-0.15, 0.05)},
-        {"name": "readers", "metric": "agreement", "value": 0.9, "difference": None, "interval": None},
+        {"name": "tree", "metric": METRIC, "value": 0.4, "ours": 0.5, "interval": (0.05, 0.15)},
+        {"name": "all", "metric": METRIC, "value": 0.6, "ours": 0.5, "interval": (-0.15, 0.05)},
+        {"name": "readers", "metric": "agreement", "value": 0.9, "ours": None, "interval": None},
     ]
     data = run(COLLAPSED, BEST, BEHIND, curves={0: (0.3, 0.2)}, summary=CONFIRMED | {"references": references})
     rows = [(row.kind, row.name, row.value, row.skill, row.note) for row in tables.standing_rows(data)]
@@ -146,8 +146,8 @@ def test_best_stands_beside_the_baseline_references_and_start_points() -> None:
         ("best", "trial 1 (by hand)", 0.6, 0.5, "in the search, one seed"),
         ("best", "trial 1 (by hand), confirmed", 0.5, 0.375, "mean of 3 fresh seeds, sd 0.020"),
         ("baseline", "trivial predictor", 0.2, 0.0, ""),
-        ("reference", "tree", 0.4, None, "best minus this +0.100 (95 % +0.050 to +0.150): better"),
-        ("reference", "all", 0.6, None, "best minus this -0.100 (95 % -0.150 to +0.050): no clear difference"),
+        ("reference", "tree", 0.4, None, "best 0.500, minus this +0.050 to +0.150 (95 %): better"),
+        ("reference", "all", 0.6, None, "best 0.500, minus this -0.150 to +0.050 (95 %): no clear difference"),
         ("reference", "readers", 0.9, None, "agreement"),
         ("start point", "baseline", 0.2, None, "trial 0, stopped by class_collapse at epoch 5"),
         ("start point", "by hand", 0.6, 0.5, "trial 1, ran to its end"),
