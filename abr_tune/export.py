@@ -13,7 +13,6 @@ from abr_tune.errors import UserError
 from abr_tune.finalists import Finalist
 from abr_tune.materials import Materials
 from abr_tune.plan.config import load_config
-from abr_tune.plan.relocate import relocated
 from abr_tune.plan.yaml import dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.events import TrialRecord
@@ -37,7 +36,7 @@ def write_best(materials: Materials, record: TrialRecord, finalist: Finalist) ->
     run, plan = materials.run, materials.plan
     content: dict[str, Any] = dict(read(run.trial(record.number) / CONFIG).data)
     if plan.data is not None:
-        content["data"] = relocated(plan.data, old=plan.folder, new=run.path)
+        content["data"] = plan.data_from(run.path)
     content["objective"] = {plan.objective.direction: plan.objective.metric}
     content["claims"] = claims_of(record)
     content["tolerance"] = {"same_seed": 0.0}
@@ -80,7 +79,7 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
     content: dict[str, Any] = dict(read(source).data)
     config = load_config(source, trust_code=trust_code)
     if config.data is not None:
-        content["data"] = relocated(config.data, old=config.folder, new=to.parent if to else Path())
+        content["data"] = config.data_from(to.parent if to else Path())
     content["claims"] = claims_of(records[number])
     content["tolerance"] = {"same_seed": 0.0}
     content["provenance"] = _provenance(run.name, records[number], _fingerprint(run))

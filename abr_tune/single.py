@@ -11,12 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from abr_tune.console import stderr_console
 from abr_tune.errors import Exit, UserError
 from abr_tune.plan.config import Config, load_config
-from abr_tune.plan.relocate import relocated
 from abr_tune.runs import sole_driver, write_json
 from abr_tune.search.signals import catch_signals
 from abr_tune.trial import (
@@ -82,7 +79,9 @@ def _load(config: Config) -> Any:
 
 def _name(config: Config) -> str:
     """A folder of its own for every configuration: its file's name, and a hash of what is trained."""
-    told = json.dumps(training_config(config.task_name, config.options, seed=0, data=config.data), sort_keys=True)
+    told = json.dumps(
+        training_config(config.task_name, config.options, seed=0, data=config.data_from(Path())), sort_keys=True
+    )
     return f"{config.file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
@@ -95,9 +94,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
         for name in (HISTORY, CONFIG):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    told = training_config(config.task_name, options, seed=config.seed)
-    if isinstance(config.data, BaseModel):
-        told["data"] = relocated(config.data, old=config.folder, new=folder)
+    told = training_config(config.task_name, options, seed=config.seed, data=config.data_from(folder))
     baselines = {} if dataset is None else dict(task.baselines(dataset))
     steps = run_trial(
         task,

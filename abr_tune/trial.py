@@ -65,11 +65,13 @@ class Crash:
     error: str
 
 
-def training_config(task: str, options: BaseModel, *, seed: int, data: BaseModel | None = None) -> dict[str, Any]:
-    """What `config.yaml` says: enough to train the same configuration again."""
+def training_config(
+    task: str, options: BaseModel, *, seed: int, data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `config.yaml` says: enough to train the same configuration again, from the folder it lies in."""
     config: dict[str, Any] = {"task": task}
     if data is not None:
-        config["data"] = data.model_dump(mode="json", by_alias=True)
+        config["data"] = dict(data)
     return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed}
 
 

@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
+from abr_tune.plan.relocate import relocated
 from abr_tune.plan.schema import ConfigFile
 from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task
 from abr_tune.plan.source import Source, sentence
@@ -44,6 +45,10 @@ class Config:
     def folder(self) -> Path:
         """Relative paths of the data section are relative to this."""
         return self.file.parent
+
+    def data_from(self, folder: Path) -> dict[str, Any] | None:
+        """The data section as a file in `folder` must say it; None for a task without data."""
+        return None if self.data is None else relocated(self.data, old=self.folder, new=folder)
 
 
 def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Config:

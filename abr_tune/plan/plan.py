@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from abr_tune.plan.relocate import relocated
 from abr_tune.plan.space import Space
 from core.health import HealthOptions
 from core.tasks.task import Objective, Task
@@ -115,3 +116,7 @@ class Plan:
     def folder(self) -> Path:
         """Relative paths of the data section are relative to this."""
         return self.file.parent
+
+    def data_from(self, folder: Path) -> dict[str, Any] | None:
+        """The data section as a file in `folder` must say it; None for a task without data."""
+        return None if self.data is None else relocated(self.data, old=self.folder, new=folder)

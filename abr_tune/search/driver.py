@@ -315,12 +315,13 @@ class Driver:
         length = getattr(options, "epochs", None)
         trial.length = length if isinstance(length, int) else None
         due = milestones(plan.pruner, trial.length)
+        folder = self._folder.trial(trial.number)
         return Job(
             key=trial.number,
             options=options,
             seed=plan.seed,
-            folder=self._folder.trial(trial.number),
-            config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data),
+            folder=folder,
+            config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data_from(folder)),
             since=trial.epoch,
             milestones=tuple(epoch for epoch in due if epoch > trial.epoch),
         )

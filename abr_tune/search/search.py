@@ -170,7 +170,8 @@ class _Trainings:
             return None
         key = self._queue.popleft()
         training, plan = self._trainings[key], self._plan
-        config = training_config(plan.task_name, training.options, seed=training.seed, data=plan.data)
+        data = plan.data_from(training.folder)
+        config = training_config(plan.task_name, training.options, seed=training.seed, data=data)
         return Job(key=key, options=training.options, seed=training.seed, folder=training.folder, config=config)
 
     def report(self, key: int, step: TrialStep) -> Ruling:
