@@ -52,8 +52,8 @@ def _of_table(r: Recordings) -> Iterator[str]:
     late = int((r.peak_latency_ms >= r.duration_ms).sum())
     if late:
         yield (
-            f"{late:,} waves V are labelled after the last sample, at {r.duration_ms:.1f} ms: nobody can read those from "
-            "the recording."
+            f"{late:,} waves V are labelled after the last sample, at {r.duration_ms:.1f} ms: nobody can read those "
+            "from the recording."
         )
     if (several := patients_with_several_classes(r)) and r.class_names:
         yield f"{several:,} patients carry recordings of more than one class."

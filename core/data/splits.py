@@ -77,7 +77,7 @@ def k_fold(recordings: Recordings, *, folds: int, seed: int) -> Iterator[Fold]:
 
 
 def rarest_class(recordings: Recordings) -> dict[str, int]:
-    """Patient -> the class with the fewest recordings in the table among the classes of that patient."""
+    """Patient, in the order of the ids -> the class with the fewest recordings in the table among the patient's classes."""
     known_N = recordings.hearing_class >= 0
     counts = np.bincount(recordings.hearing_class[known_N], minlength=len(recordings.class_names))
     rarest = dict.fromkeys(np.unique(recordings.patient).tolist(), UNKNOWN)
@@ -102,7 +102,7 @@ def _masks(recordings: Recordings, shares: Sequence[float], seed: int) -> list[N
     totals = np.zeros(len(shares), np.int64)
     for label in sorted(strata, key=lambda name: (len(strata[name]), name)):
         given = np.zeros(len(shares), np.int64)
-        for patient in random.permutation(sorted(strata[label])).tolist():
+        for patient in random.permutation(strata[label]).tolist():
             empty = (totals == 0) & (np.asarray(shares) > 0)
             must_fill = empty.sum() >= patients - len(split_of)
             chosen = _most_wanting(

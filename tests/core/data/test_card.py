@@ -200,6 +200,8 @@ def test_level_that_decides_is_found_and_one_exception_clears_it():
     assert level_decides(step)
     assert not level_decides(replace(step, peak_exist=np.array([0, 1, 1, 0], np.float32)))
     assert not level_decides(replace(step, peak_exist=np.ones(4, np.float32)))
+    between = table([0] * 6, [0] * 6, [0, 1, 0, 0, 1, 0], [10, 20, 30, 10, 20, 30], [*"aaabbb"])
+    assert not level_decides(between)
 
 
 def test_patients_with_several_classes_are_counted(train):
@@ -220,8 +222,8 @@ def test_warnings_appear_with_their_cause(train, bump_recordings):
     assert warnings_of({"all": train}) == (
         "The class alone explains 71% of the variance of the threshold label: a threshold score means little without "
         "the mean of the class beside it.",
-        "The class explains 11% of the variance of the intensity: through the test protocol the level tells of the class "
-        "without any waveform.",
+        "The class explains 11% of the variance of the intensity: through the test protocol the level tells of the "
+        "class without any waveform.",
     )
     late = replace(train, peak_latency_ms=np.array([9.9, 10.0, np.nan, 15, np.nan], np.float32))  # the sweep has 10 ms
     assert "2 waves V are labelled after the last sample, at 10.0 ms" in " ".join(warnings_of({"all": late}))

@@ -78,6 +78,12 @@ def test_csv_with_columns_in_any_order(tmp_path, encoding):
     assert table.sweeps is None
 
 
+def test_samples_are_in_the_order_of_time_not_of_their_names(tmp_path):
+    names = [f"s{number}" for number in range(12)]
+    text = "\n".join([",".join(["patient", "sampling_rate_hz", *names]), ",".join(map(str, ["a", 1000, *range(12)]))])
+    np.testing.assert_array_equal(read_csv([written(tmp_path, text)]).signal, [np.arange(12)])
+
+
 def test_the_documented_columns_are_those_that_are_read():
     first_cells = "".join(line.split("|")[1] for line in csv_importer.__doc__.splitlines() if line.startswith("| `"))
     documented = set(re.findall(r"`([a-z_]+)`", first_cells))
