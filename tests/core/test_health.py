@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -374,6 +374,7 @@ def improving(draw: st.DrawFn) -> list[EpochReport]:
     return reports
 
 
+@settings(deadline=None)
 @given(improving())
 def test_a_run_that_keeps_improving_is_never_stopped(reports: list[EpochReport]) -> None:
     assert first_stop(reports) is None

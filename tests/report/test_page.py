@@ -220,3 +220,5 @@ def test_a_browser_draws_the_figures_and_runs_nothing_else(hostile: Path, tmp_pa
     assert dom.count('class="main-svg"') >= 3, "every figure is drawn"
     assert "<title>hostile · abr-tune</title>" in dom
     assert "<img" not in dom
+    assert 'data-title="Share' not in dom, "nothing offers to send the run to somebody"
+    assert 'data-title="Zoom"' in dom

@@ -4,8 +4,9 @@
   for (const source of document.querySelectorAll("script[data-figure]")) {
     const target = document.getElementById(source.dataset.figure);
     const figure = JSON.parse(source.textContent);
+    // plotly's default tool bar offers to send the chart to its makers.
     Plotly.newPlot(target, figure.data, figure.layout, { responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+      showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
     plots.push(target);
   }
   const closed = [];
