@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.data.card import Card
     from core.data.check import DataProblem
     from core.data.recordings import Fold, Recordings
+    from core.data.simulator import Simulation
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,14 +61,21 @@ def describe(
     source: Annotated[
         str, typer.Argument(metavar="FILE|simulated", help="A file of recordings, or the word simulated.")
     ],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="simulated: leave out the predictors that are trained for the comparison.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
 ) -> None:
     """Print the data card: counts, labels, ranges, imbalance, what gives labels away, trivial baselines, fingerprint.
 
+    Simulated recordings are also compared with the clinic's, and trained predictors show how hard they are.
+
     Example: abr-tune data describe recordings.npz
+
+    Example: abr-tune data describe simulated --quick
     """
     with _told_to_the_user():
-        card = _simulated_card() if source == "simulated" else _file_card(Path(source))
+        card = _simulated_card(quick=quick) if source == "simulated" else _file_card(Path(source))
     _print(card, json=json)
 
 
@@ -86,7 +94,7 @@ def make(
     asked = {"train": train, "val": val, "test": test, "seed": seed}
     with _told_to_the_user():
         _writable(to, ())
-        for part, recordings in _parts(_simulated({name: n for name, n in asked.items() if n is not None})):
+        for part, recordings in _parts(_simulated({name: n for name, n in asked.items() if n is not None}).fold):
             _write(recordings, to.with_name(f"{to.stem}-{part}{to.suffix}"))
 
 
@@ -137,11 +145,11 @@ def _file_card(path: Path) -> Card:
     return describe_table(read(path), title=str(path))
 
 
-def _simulated(asked: dict[str, int]) -> Fold:
+def _simulated(asked: dict[str, int]) -> Simulation:
     from core.data.simulator import simulate
     from core.tasks.abr_options import SimulatedData
 
-    return simulate(SimulatedData(**asked)).fold
+    return simulate(SimulatedData.model_validate(asked))
 
 
 def _parts(fold: Fold) -> list[tuple[str, Recordings]]:
@@ -149,10 +157,23 @@ def _parts(fold: Fold) -> list[tuple[str, Recordings]]:
     return [(name, recordings) for name, recordings in parts if recordings is not None]
 
 
-def _simulated_card() -> Card:
+def _simulated_card(*, quick: bool) -> Card:
     from core.data.card import describe_fold
+    from core.data.simulated_card import (
+        CEILING_PATIENTS,
+        clinic_rows,
+        clinic_section,
+        difficulty_section,
+        reference_rows,
+    )
 
-    return describe_fold(_simulated({}), title="simulated recordings, default settings")
+    simulation = _simulated({})
+    whole = max((recordings for _, recordings in _parts(simulation.fold)), key=len)
+    extra = [clinic_section(clinic_rows(whole))]
+    if not quick:
+        typer.echo("training the predictors for the comparison; --quick leaves them out", err=True)
+        extra.append(difficulty_section(reference_rows(simulation, ceiling_patients=CEILING_PATIENTS)))
+    return describe_fold(simulation.fold, title="simulated recordings, default settings", extra=extra)
 
 
 def _print(card: Card, *, json: bool) -> None:

@@ -77,7 +77,7 @@ def k_fold(recordings: Recordings, *, folds: int, seed: int) -> Iterator[Fold]:
 
 
 def rarest_class(recordings: Recordings) -> dict[str, int]:
-    """Patient, in the order of the ids -> the class with the fewest recordings in the table among the patient's classes."""
+    """Patient, in the order of ids -> the class with the fewest recordings in the table among the patient's classes."""
     known_N = recordings.hearing_class >= 0
     counts = np.bincount(recordings.hearing_class[known_N], minlength=len(recordings.class_names))
     rarest = dict.fromkeys(np.unique(recordings.patient).tolist(), UNKNOWN)

@@ -126,6 +126,18 @@ def test_make_writes_the_three_splits(tmp_path):
     assert read(again / "sim-val.parquet").fingerprint() == parts["val"].fingerprint()
 
 
+def test_the_simulated_card_stands_beside_the_clinic():
+    done = call("describe", "simulated", "--quick", "--json")
+    assert done.exit_code == 0, done.exception
+    card = json.loads(done.stdout)
+    assert set(card["fingerprint"]) == {"train", "val", "test"}
+    sections = {section["title"]: section["rows"] for section in card["sections"]}
+    compared = {row["quantity"]: row["clinic"] for row in sections["Simulator beside the clinic"]}
+    assert compared["wave V latency (ms), mean"] == 7.83
+    assert "How hard the classes are" not in sections
+    assert "Simulated recordings: no result on them is a result on patients." in str(sections["Mind"])
+
+
 def test_defaults_in_the_help_are_those_of_the_simulated_data():
     from core.tasks.abr_options import SimulatedData
 
