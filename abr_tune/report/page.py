@@ -48,6 +48,7 @@ def render(data: ReportData, folder: str) -> str:
         steps=list(tables.next_steps(data, folder)),
         tiles=list(tables.tiles(data)),
         standing=tables.standing_rows(data),
+        references=tables.reference_rows(data),
         metrics=tables.metric_rows(data),
         stops=tables.stop_rows(data),
         trials=tables.trial_rows(data),

@@ -26,6 +26,11 @@ def number(value: float | None) -> str:
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def percent(share: float) -> str:
     """`0.612` -> `61 %`."""
     return f"{share * 100:.0f} %"
@@ -45,11 +50,25 @@ class StandingRow:
     """Something that scores on the objective, beside the best configuration."""
 
     kind: str
-    """best, baseline, reference or start point."""
+    """best, baseline or start point."""
     name: str
     value: float | None
     skill: float | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRow:
+    """Another predictor beside the best configuration, on the same recordings."""
+
+    name: str
+    metric: str
+    value: float
+    ours: float | None
+    interval: tuple[float, float] | None
+    """95 % interval of ours minus this one's."""
+    verdict: str
+    """Whether ours is better, as far as the interval tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +153,7 @@ def _about_best(data: ReportData) -> Iterator[str]:
     if confirmed:
         spread = f" ± {number(confirmed['sd'])} (sd)" if confirmed.get("sd") is not None else ""
         yield (
-            f"Trained again with {confirmed['seeds']} fresh seeds it reaches {number(confirmed['mean'])}{spread}; "
+            f"Trained again with {counted(confirmed['seeds'], 'fresh seed')} it reaches {number(confirmed['mean'])}{spread}; "
             f"this, and not the searched value, is what to expect."
         )
     elif data.summary.get("state") == "finished":
@@ -142,6 +161,10 @@ def _about_best(data: ReportData) -> Iterator[str]:
     test = (data.summary.get("test") or {}).get(metric.replace("val/", "test/", 1))
     if test is not None:
         yield f"On test recordings that nothing was chosen by it scores {number(test)}."
+    for row in reference_rows(data):
+        if row.ours is not None and row.verdict:
+            difference = f"{number(row.ours)} against {number(row.value)} on {row.metric}"
+            yield f"Beside the {row.name.removeprefix('the ')}: {difference}, {row.verdict}."
 
 
 def _about_stops(data: ReportData) -> Iterator[str]:
@@ -152,20 +175,20 @@ def _about_stops(data: ReportData) -> Iterator[str]:
     stopped = sum(row.trials for row in rows if row.outcome != "failed")
     if stopped:
         reasons = ", ".join(f"{row.trials} by {row.rule}" for row in rows if row.outcome != "failed")
-        sentence = f"{stopped} of {len(data.trials)} trials were stopped early: {reasons}."
+        sentence = f"{stopped} of {counted(len(data.trials), 'trial')} {'was' if stopped == 1 else 'were'} stopped early: {reasons}."
         epochs = data.summary.get("epochs") or {}
         spent, unpruned = epochs.get("spent", 0), epochs.get("unpruned", 0)
         if unpruned > spent:
             sentence += f" {spent} epochs were trained of {unpruned}: {percent(1 - spent / unpruned)} saved."
         yield sentence
     else:
-        yield f"None of the {len(data.trials)} trials was stopped early."
+        yield f"Of {counted(len(data.trials), 'trial')} none was stopped early."
     failed = sum(record.state == "failed" for record in data.trials)
     if failed:
         yield f"{failed} failed; the reasons are in the list of trials."
     unfinished = sum(record.state in {"running", "waiting"} for record in data.trials)
     if unfinished:
-        yield f"{unfinished} are not finished: the same `abr-tune run` command continues them."
+        yield f"{unfinished} {'is' if unfinished == 1 else 'are'} not finished: the same `abr-tune run` command continues them."
 
 
 def _about_gate(data: ReportData) -> Iterator[str]:
@@ -196,7 +219,9 @@ def tiles(data: ReportData) -> Iterator[Tile]:
     confirmed = (summary.get("best") or {}).get("confirmed")
     if confirmed:
         spread = f"± {number(confirmed['sd'])} on " if confirmed.get("sd") is not None else ""
-        yield Tile(data.objective.metric, number(confirmed["mean"]), f"{spread}{confirmed['seeds']} fresh seeds")
+        yield Tile(
+            data.objective.metric, number(confirmed["mean"]), f"{spread}{counted(confirmed['seeds'], 'fresh seed')}"
+        )
     elif best is not None:
         yield Tile(data.objective.metric, number(best.value), "one seed")
     baseline = _baseline(data, data.objective.metric)
@@ -228,8 +253,8 @@ def _baseline(data: ReportData, metric: str) -> float | None:
 
 
 def standing_rows(data: ReportData) -> tuple[StandingRow, ...]:
-    """The best configuration beside the trivial predictor, reference models and the start points, on the objective."""
-    return (*_best_rows(data), *_reference_rows(data), *_start_rows(data))
+    """The best configuration beside the trivial predictor and the start points, on the objective."""
+    return (*_best_rows(data), *_start_rows(data))
 
 
 def _best_rows(data: ReportData) -> Iterator[StandingRow]:
@@ -240,26 +265,43 @@ def _best_rows(data: ReportData) -> Iterator[StandingRow]:
         yield StandingRow(kind="best", name=name, value=best.value, skill=skill, note="in the search, one seed")
         confirmed = (data.summary.get("best") or {}).get("confirmed")
         if confirmed:
-            note = f"mean of {confirmed['seeds']} fresh seeds"
+            note = f"mean of {counted(confirmed['seeds'], 'fresh seed')}"
             note += f", sd {number(confirmed['sd'])}" if confirmed.get("sd") is not None else ""
             skill = expected_metrics(data).get(f"{metric}:skill")
             yield StandingRow(kind="best", name=f"{name}, confirmed", value=confirmed["mean"], skill=skill, note=note)
+        test, tested = data.summary.get("test") or {}, metric.replace("val/", "test/", 1)
+        if tested in test:
+            skill, note = test.get(f"{tested}:skill"), "test recordings, scored once"
+            yield StandingRow(kind="best", name=f"{name}, test", value=test[tested], skill=skill, note=note)
     baseline = _baseline(data, metric)
     if baseline is not None:
         yield StandingRow(kind="baseline", name="trivial predictor", value=baseline, skill=0.0)
 
 
-def _reference_rows(data: ReportData) -> Iterator[StandingRow]:
-    for reference in data.summary.get("references") or ():
-        note = "" if reference["metric"] == data.objective.metric else reference["metric"]
-        if reference["ours"] is not None:
-            note = f"{note}; " if note else ""
-            note += f"best {number(reference['ours'])}"
-        if reference["interval"] is not None:
-            low, high = reference["interval"]
-            verdict = "better" if low > 0 else "worse" if high < 0 else "no clear difference"
-            note += f", minus this {low:+.3f} to {high:+.3f} (95 %): {verdict}"
-        yield StandingRow(kind="reference", name=reference["name"], value=reference["value"], note=note)
+def reference_rows(data: ReportData) -> tuple[ReferenceRow, ...]:
+    """Reference models and rules beside the best configuration."""
+    return tuple(
+        ReferenceRow(
+            one["name"],
+            one["metric"],
+            one["value"],
+            one["ours"],
+            None if one["interval"] is None else (one["interval"][0], one["interval"][1]),
+            _verdict(data, one),
+        )
+        for one in data.summary.get("references") or ()
+    )
+
+
+def _verdict(data: ReportData, reference: Mapping[str, Any]) -> str:
+    if reference["interval"] is None:
+        return ""
+    low, high = reference["interval"]
+    if low <= 0 <= high:
+        return "no clear difference"
+    if reference["metric"].split("/", 1)[1:] != data.objective.metric.split("/", 1)[1:]:
+        return "ours is higher" if low > 0 else "ours is lower"
+    return "ours is better" if (low > 0) == (data.objective.direction == "maximize") else "ours is worse"
 
 
 def _start_rows(data: ReportData) -> Iterator[StandingRow]:
