@@ -244,6 +244,8 @@ def test_start_points_are_gathered_under_the_searched_path(small: Small) -> None
 
 TASK = """
 from pydantic import BaseModel
+from core.health import HealthOptions
+from core.health.options import ClassCollapse
 from core.tasks import Objective
 
 class Options(BaseModel, frozen=True, extra="forbid"):
@@ -254,6 +256,7 @@ class Toy:
     name = "toy"
     options = Options
     objective = Objective("val/toy/loss", "minimize")
+    health = HealthOptions(class_collapse=ClassCollapse(grace=7), class_absent=None)
     def train(self, options, *, seed, checkpoint):
         yield from ()
     def fingerprint(self, dataset):
@@ -282,6 +285,17 @@ def test_a_task_of_ones_own_is_imported_from_beside_the_file_when_trusted(
     assert (plan.task.name, plan.data, plan.objective) == ("toy", None, Objective("val/toy/loss", "minimize"))
     assert (plan.task.fingerprint(None), plan.task.baselines(None)) == ("mine", {})
     assert resolve(plan.task.options, {"lr": 0.5}).model_dump() == {"lr": 0.5, "hidden": 4}
+
+
+def test_health_changes_only_what_it_names_in_the_profile_of_the_task(write: Callable[[str], Path], own: str) -> None:
+    text = (
+        OWN.format(module=own) + "health: {class_collapse: {patience: 9}, class_absent: {grace: 1}, non_finite: {}}\n"
+    )
+    health = load_plan(write(text), trust_code=True).health
+    assert health.class_collapse is not None
+    assert (health.class_collapse.grace, health.class_collapse.patience) == (7, 9)
+    assert health.class_absent is not None
+    assert health.non_finite is not None
 
 
 def test_a_task_of_ones_own_is_not_imported_without_trust(

@@ -338,12 +338,20 @@ def test_named_arguments_are_checked_too(small: Small, mistakes: Mistakes) -> No
 def test_keys_of_a_later_version_are_refused_and_the_list_of_them_is_honest(small: Small, mistakes: Mistakes) -> None:
     for key, purpose in LATER.items():
         section, _, rest = key.partition(".")
-        if not rest and "[" not in section:
+        if not rest and not section.endswith("[]"):
             [problem] = mistakes(small(f"{key}: {{}}\n"))
             assert problem.message == f"this version does not have {purpose} yet"
             assert key not in SpaceFile.model_fields
         elif section == "search":
             assert all(rest not in kind.model_fields for kind in DISTRIBUTIONS.values())
+
+
+@pytest.mark.parametrize("key", ["from", "constraints", "limits", "stop", "audit", "stages"])
+def test_every_key_the_contract_promises_for_later_is_refused_by_name(
+    small: Small, mistakes: Mistakes, key: str
+) -> None:
+    [problem] = mistakes(small(f"{key}: 1\n"))
+    assert problem.message.startswith("this version does not have ")
 
 
 def test_a_file_of_stages_says_only_that_stages_are_not_there_yet_and_what_a_space_lacks(
