@@ -7,6 +7,7 @@ grid take their colour from the page, so that one figure serves light, dark and 
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -196,7 +197,12 @@ def panel_figure(panels: Sequence[Panel], metric: str) -> str:
 
 def _whole(last: int) -> int:
     """Distance of ticks on an axis of whole numbers up to `last`: 1, 2 or 5 times a power of ten, about ten of them."""
-    return next(step for power in range(12) for step in (10**power, 2 * 10**power, 5 * 10**power) if last <= 12 * step)
+    step = 1
+    for size in itertools.cycle((2.0, 2.5, 2.0)):
+        if last <= 12 * step:
+            break
+        step = round(step * size)
+    return step
 
 
 def _hover(text: str) -> str:

@@ -152,8 +152,9 @@ def _about_best(data: ReportData) -> Iterator[str]:
     confirmed = (data.summary.get("best") or {}).get("confirmed")
     if confirmed:
         spread = f" ± {number(confirmed['sd'])} (sd)" if confirmed.get("sd") is not None else ""
+        seeds = counted(confirmed["seeds"], "fresh seed")
         yield (
-            f"Trained again with {counted(confirmed['seeds'], 'fresh seed')} it reaches {number(confirmed['mean'])}{spread}; "
+            f"Trained again with {seeds} it reaches {number(confirmed['mean'])}{spread}; "
             f"this, and not the searched value, is what to expect."
         )
     elif data.summary.get("state") == "finished":
@@ -175,7 +176,8 @@ def _about_stops(data: ReportData) -> Iterator[str]:
     stopped = sum(row.trials for row in rows if row.outcome != "failed")
     if stopped:
         reasons = ", ".join(f"{row.trials} by {row.rule}" for row in rows if row.outcome != "failed")
-        sentence = f"{stopped} of {counted(len(data.trials), 'trial')} {'was' if stopped == 1 else 'were'} stopped early: {reasons}."
+        were = "was" if stopped == 1 else "were"
+        sentence = f"{stopped} of {counted(len(data.trials), 'trial')} {were} stopped early: {reasons}."
         epochs = data.summary.get("epochs") or {}
         spent, unpruned = epochs.get("spent", 0), epochs.get("unpruned", 0)
         if unpruned > spent:
@@ -188,7 +190,8 @@ def _about_stops(data: ReportData) -> Iterator[str]:
         yield f"{failed} failed; the reasons are in the list of trials."
     unfinished = sum(record.state in {"running", "waiting"} for record in data.trials)
     if unfinished:
-        yield f"{unfinished} {'is' if unfinished == 1 else 'are'} not finished: the same `abr-tune run` command continues them."
+        are = "is" if unfinished == 1 else "are"
+        yield f"{unfinished} {are} not finished: the same `abr-tune run` command continues."
 
 
 def _about_gate(data: ReportData) -> Iterator[str]:

@@ -113,7 +113,7 @@ def test_the_overview_of_an_interrupted_run() -> None:
         "No trial has run to its end, so there is no best configuration yet.",
         "1 of 3 trials was stopped early: 1 by class_collapse.",
         "1 failed; the reasons are in the list of trials.",
-        "1 is not finished: the same `abr-tune run` command continues them.",
+        "1 is not finished: the same `abr-tune run` command continues.",
     ]
     assert list(tables.headline(run()))[-1] == "No trial has started."
 
