@@ -207,10 +207,10 @@ def _print_tables(card: Card, console: Console) -> None:
         if not section.rows:
             continue
         table = Table(title=section.title, title_justify="left", box=box.SIMPLE_HEAD, caption=section.remark or None)
-        table.caption_justify = "left"
+        table.caption_justify, table.pad_edge, table.collapse_padding = "left", False, True
         for index, name in enumerate(section.columns):
             numeric = any(isinstance(row[index], int | float) for row in section.rows)
-            table.add_column(name, justify="right" if numeric else "left")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
         for row in section.rows:
             table.add_row(*(Text(shown(cell)) for cell in row))
         console.print(table)

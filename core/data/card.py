@@ -118,7 +118,7 @@ def _card(
     parts: Mapping[str, Recordings], folds: Sequence[Fold], how: str, title: str, extra: Sequence[Section]
 ) -> Card:
     first = next(iter(parts.values()))
-    sections = [_contents(parts), _labels(parts), _values(parts)]
+    sections = [_contents(parts), _waveforms(parts), _labels(parts), _values(parts)]
     sections += [_classes(parts)] if first.class_names else []
     sections += [_baselines(baselines(folds), how)]
     sections += [Section("Came with the data", ("figure", "value"), tuple(first.facts.items()))] if first.facts else []
@@ -131,10 +131,13 @@ def _contents(parts: Mapping[str, Recordings]) -> Section:
     rows = []
     for part, r in parts.items():
         each = np.unique(r.patient, return_counts=True)[1]
-        per_patient = (float(np.median(each)), int(each.min()), int(each.max()))
-        rows.append((part, len(r), len(each), *per_patient, r.samples, r.sampling_rate_hz, r.duration_ms, r.unit))
-    columns = ("part", "recordings", "patients", "per patient", "least", "most", "samples", "Hz", "ms", "unit")
-    return Section("Recordings", columns, tuple(rows))
+        rows.append((part, len(r), len(each), float(np.median(each)), int(each.min()), int(each.max())))
+    return Section("Recordings", ("part", "recordings", "patients", "per patient", "least", "most"), tuple(rows))
+
+
+def _waveforms(parts: Mapping[str, Recordings]) -> Section:
+    rows = tuple((part, r.unit, r.samples, r.sampling_rate_hz, r.duration_ms) for part, r in parts.items())
+    return Section("Waveforms", ("part", "unit", "samples", "Hz", "ms"), rows)
 
 
 LABELS: Final[Mapping[str, Callable[[Recordings], NDArray[np.bool_]]]] = {

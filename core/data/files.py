@@ -68,7 +68,7 @@ def readable(path: Path) -> Path:
     """
     problem = None
     if path.is_dir():
-        inside = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:3]
+        inside = sorted(entry.name for entry in path.glob("[!.]*") if entry.is_file())[:3]
         problem = DataProblem(
             "a folder, not a file", hint=f"name a file in it, such as {', '.join(inside)}" if inside else None
         )

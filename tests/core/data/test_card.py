@@ -122,8 +122,10 @@ def rows(card, title) -> list[dict]:
 def test_card_counts_labels_and_values(train):
     card = describe(replace(train, notes=("a note of the importer",), facts={"experts/within_5_db": 0.75}), title="t")
     (counts,) = rows(card, "Recordings")
-    assert (counts["recordings"], counts["patients"], counts["most"], counts["unit"]) == (5, 4, 2, "uV")
-    assert counts["ms"] == pytest.approx(10.0)
+    assert (counts["recordings"], counts["patients"], counts["least"], counts["most"]) == (5, 4, 1, 2)
+    (waveforms,) = rows(card, "Waveforms")
+    assert (waveforms["unit"], waveforms["samples"], waveforms["Hz"]) == ("uV", 30, 3000.0)
+    assert waveforms["ms"] == pytest.approx(10.0)
     labels = {row["label"]: (row["recordings"], row["share"]) for row in rows(card, "Labels")}
     assert labels["class"] == (5, 1.0)
     assert labels["wave V visible"] == labels["wave V latency"] == (3, 0.6)
