@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
-from abr_tune.plan.overrides import ImpossibleOptions, resolve
+from abr_tune.plan.overrides import ImpossibleOptions, resolve, value_at
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
@@ -278,15 +278,15 @@ class Driver:
         if options in self._tried:
             return None
         self._tried.append(options)
-        space, tree = self._plan.space, options.model_dump(mode="json", by_alias=True)
-        values = {path: at_path(tree, path) for path in space.paths}
+        space = self._plan.space
+        values = {path: value_at(options, path) for path in space.paths} | dict(point.values)
         try:
             raw = space.encode(values)
         except OutsideSpace:
-            return self._begin({}, values | dict(point.values), point.name)
+            return self._begin({}, values, point.name)
         self._sampler.running(self._study.next_number, raw)
         active = space.propose(lambda side: raw[side.name])
-        return self._begin(raw, {path: values[path] for path in active} | dict(point.values), point.name)
+        return self._begin(raw, {path: values[path] for path in active}, point.name)
 
     def _begin_proposal(self) -> _Open | None:
         """Record the sampler's next proposal; None when its values make no valid options, which is a failed trial."""
@@ -399,14 +399,6 @@ class Driver:
         if state == "failed":
             return None
         return Observation(value=value) if value is not None else Observation(curve=dict(self._board.curve(number)))
-
-
-def at_path(tree: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of nested options; None below a group that is null."""
-    value: Any = tree
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def _broke_off(report: EpochReport) -> Verdict:

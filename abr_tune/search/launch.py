@@ -30,7 +30,7 @@ QUIET: Final = {
 }
 """Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
 PREFIX: Final = "at-"
-"""Temporary folders of ours begin so, then comes our process id; short, because Ray puts sockets of at most 107 characters there."""
+"""Our temporary folders: this, our process id, letters. Short, because paths of sockets end at 107 characters."""
 OBJECT_STORE_BYTES: Final = 2**31
 SECONDS_TO_SHUT_DOWN: Final = 4.0
 """A SIGTERM to the whole process group kills Ray's own servers, which its shutdown would wait for."""

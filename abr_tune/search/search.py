@@ -90,6 +90,7 @@ def search(
     Raises:
         StorageFault: the study cannot be reached; trials stay as they are and go on next time.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objective)
     shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
     with catch_signals() as interruption:

@@ -33,7 +33,7 @@ class RareOptions(Options):
     lr: float = 0.5
     power: float = 1.0
     """Exponent of the loss's weight on the rare class."""
-    act: Literal["train", "raise", "silent", "kill_once", "sleep"] = "train"
+    act: Literal["train", "raise", "silent", "kill_once", "sleep", "where"] = "train"
 
 
 class Rare:
@@ -45,7 +45,9 @@ class Rare:
     def train(self, options: RareOptions, *, seed: int, checkpoint: Path, data: NDArray[np.float64] | None = None):
         x, y = points(data)
         saved = checkpoint / "state.json"
-        weights, done = np.random.default_rng(seed).normal(0, 0.01, 3), 0
+        # The bias begins at the share of the rare class, so an untrained model always says majority.
+        prior = np.array([0, 0, math.log(20 / 80)])
+        weights, done = np.random.default_rng(seed).normal(0, 0.01, 3) + prior, 0
         if saved.exists():
             state = json.loads(saved.read_text())
             weights, done = np.array(state["weights"]), state["report"]["epoch"]
@@ -67,6 +69,9 @@ class Rare:
                     return
                 losses.append(loss)
             report = _report(options, epoch, losses, score, y)
+            if options.act == "where":
+                health = {**report.health, "pid": os.getpid(), "copied": float(data.flags.writeable)}
+                report = replace(report, health=health)
             checkpoint.mkdir(parents=True, exist_ok=True)
             new = saved.with_suffix(".new")
             new.write_text(json.dumps({"weights": weights.tolist(), "report": report.to_json()}))

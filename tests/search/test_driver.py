@@ -1,0 +1,391 @@
+"""A whole search in this process: states, start points, interruption, pausing, giving up."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from abr_tune.plan.plan import Bound, Budget, Criterion, Pruner, Sampler, StartPoint
+from abr_tune.search.driver import RETRIES, Driver
+from abr_tune.search.events import EpochDone, Event, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
+from abr_tune.search.executor import Shared
+from abr_tune.search.inline import run_inline
+from abr_tune.search.pruning import Pause, Standing
+from abr_tune.search.search import Outcome, Training, search, train_all
+from abr_tune.search.study import Study, sqlite_url
+from abr_tune.trial import TrialStep, run_trial
+from core.health import HealthOptions, Verdict
+from core.report import EpochReport
+from tests.search.tasks import BASELINES, METRIC, SPACE, Rare, RareOptions, plan
+
+
+def run(plan, folder: Path, listener: Callable[[Event], None] = lambda _event: None) -> Outcome:
+    return search(plan, folder=folder, dataset=None, baselines=BASELINES, executor="inline", jobs=1, listener=listener)
+
+
+def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="rare", storage=sqlite_url(folder / "study.db")).trials
+
+
+def driver_of(plan, folder: Path, **settings) -> tuple[Driver, Study]:
+    folder.mkdir(exist_ok=True)
+    study = Study(sqlite_url(folder / "study.db"), plan.name, plan.objective)
+    return Driver(plan, study, folder, settings.pop("listener", lambda _event: None), **settings), study
+
+
+def shared(plan) -> Shared:
+    return Shared(task=plan.task, dataset=None, health=plan.health, baselines=BASELINES)
+
+
+def without_seconds(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+    return [replace(record, seconds=0.0) for record in records]
+
+
+HAND = (
+    StartPoint("huge", {"lr": 1e300}),
+    StartPoint("tiny", {"lr": 1e-9}),
+    StartPoint("buggy", {"act": "raise"}),
+    StartPoint("silent", {"act": "silent"}),
+    StartPoint("sound", {"lr": 0.5}),
+)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, list[Event]]:
+    folder, events = tmp_path_factory.mktemp("searched"), []
+    gate = (Criterion("val/class/accuracy", Bound(">", 0.5)),)
+    chosen = plan(start_from=HAND, budget=Budget(trials=7), train={"epochs": 12}, gate=gate)
+    return folder, run(chosen, folder, events.append), events
+
+
+def test_every_way_to_end_has_its_state(searched) -> None:
+    folder, outcome, _ = searched
+    assert (outcome.state, outcome.ended_by, outcome.signal) == ("finished", "budget", None)
+    trials = {trial.user_attrs["start_point"]: trial for trial in stored(folder)[:5]}
+    assert {name: trial.state for name, trial in trials.items()} == {
+        "huge": TrialState.PRUNED,
+        "tiny": TrialState.PRUNED,
+        "buggy": TrialState.FAIL,
+        "silent": TrialState.PRUNED,
+        "sound": TrialState.COMPLETE,
+    }
+    assert trials["huge"].user_attrs["pruned_by"] == "non_finite"
+    assert trials["huge"].intermediate_values == {}
+    assert trials["huge"].user_attrs["evidence"]["step"] == 1
+    assert trials["tiny"].user_attrs["pruned_by"] == "class_collapse"
+    assert trials["tiny"].user_attrs["epoch"] < 12
+    assert "majority" in trials["tiny"].user_attrs["why"]
+    assert trials["silent"].user_attrs["pruned_by"] == "objective_absent"
+    assert "nobody was there to score it" in trials["silent"].user_attrs["why"]
+    assert trials["buggy"].user_attrs["error"] == "RuntimeError: a bug in the user's code"
+    assert (folder / "trials/2/traceback.txt").exists()
+
+
+def test_curves_are_whole_and_the_value_is_that_of_the_last_epoch(searched) -> None:
+    folder, _, _ = searched
+    for trial in stored(folder):
+        if trial.state is TrialState.COMPLETE:
+            assert sorted(trial.intermediate_values) == list(range(1, 13))
+            assert trial.value == trial.intermediate_values[12]
+    collapsed = stored(folder)[1]
+    assert sorted(collapsed.intermediate_values) == list(range(1, collapsed.user_attrs["epoch"] + 1))
+
+
+def test_metrics_that_decide_have_a_column_and_all_are_in_one_attribute(searched) -> None:
+    folder, _, _ = searched
+    said = stored(folder)[4].user_attrs
+    assert said["metrics"][METRIC] == said[METRIC]
+    assert set(said) == {"start_point", "epoch", "seconds", "metrics", METRIC, "val/class/accuracy"}
+
+
+def test_start_points_come_first_and_failures_do_not_count(searched) -> None:
+    _, outcome, _ = searched
+    assert [record.name for record in outcome.records[:5]] == ["huge", "tiny", "buggy", "silent", "sound"]
+    assert [record.name for record in outcome.records[5:]] == [None] * 3
+    assert sum(record.state != "failed" for record in outcome.records) == 7
+
+
+def test_events_tell_the_same_story(searched) -> None:
+    _, outcome, events = searched
+    finished = [event.record for event in events if isinstance(event, TrialFinished)]
+    assert tuple(finished) == outcome.records
+    assert [event.number for event in events if isinstance(event, TrialStarted)] == list(range(8))
+    assert [event.report.epoch for event in events if isinstance(event, EpochDone) and event.number == 4] == list(
+        range(1, 13)
+    )
+    assert {
+        event.verdict.rule for event in events if isinstance(event, VerdictGiven) and event.verdict.level == "stop"
+    } == {
+        "non_finite",
+        "class_collapse",
+    }
+
+
+def test_start_points_outside_the_space_run_and_do_not_teach(tmp_path: Path) -> None:
+    chosen = plan(
+        start_from=(StartPoint("outside", {"lr": 5.0}), StartPoint("inside", {"lr": 0.5})), budget=Budget(trials=2)
+    )
+    assert [record.state for record in run(chosen, tmp_path).records] == ["complete", "complete"]
+    outside, inside = stored(tmp_path)
+    assert (outside.params, inside.params) == ({}, {"lr": 0.5, "power": 1.0})
+    driver, study = driver_of(replace(chosen, sampler=Sampler(kind="tpe")), tmp_path)
+    assert [trial.params for trial in driver._sampler._study.get_trials()] == [{"lr": 0.5, "power": 1.0}]
+    study.close()
+
+
+def test_the_same_start_point_twice_runs_once(tmp_path: Path) -> None:
+    twice = (StartPoint("a", {"lr": 0.5}), StartPoint("b", {}), StartPoint("c", {"lr": 0.1}))
+    records = run(plan(start_from=twice, budget=Budget(trials=3)), tmp_path).records
+    assert [record.name for record in records] == ["a", "c", None]  # 0.5 is the default
+    assert len(run(plan(start_from=twice, budget=Budget(trials=4)), tmp_path).records) == 4
+
+
+def test_a_search_that_only_fails_is_given_up(tmp_path: Path) -> None:
+    outcome = run(plan(train={"epochs": 6, "act": "raise"}, budget=Budget(trials=50)), tmp_path)
+    assert outcome.ended_by == "failures"
+    assert [record.state for record in outcome.records] == ["failed"] * 5
+
+
+def test_values_that_make_no_options_are_a_failed_trial(tmp_path: Path) -> None:
+    outcome = run(plan(train={"epochs": 6, "unknown.option": 1}, budget=Budget(trials=2)), tmp_path)
+    assert outcome.ended_by == "failures"
+    assert "unknown" in outcome.records[0].error
+
+
+def test_time_over_leaves_the_running_trial_waiting(tmp_path: Path) -> None:
+    now = iter(range(100))
+    driver, study = driver_of(plan(budget=Budget(trials=9, seconds=5)), tmp_path, clock=lambda: next(now))
+    run_inline(driver, shared(driver._plan))
+    driver.stopped()
+    assert driver.ended_by == "time"
+    records = study.records()
+    assert records[-1].state == "waiting"
+    assert 0 < records[-1].epochs < 6
+    study.close()
+
+
+def interrupt_after(count: int) -> Callable[[], bool]:
+    asked = iter(range(1000))
+    return lambda: next(asked) >= count
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random", "qmc"])
+@pytest.mark.parametrize("orderly", [True, False], ids=["interrupted", "killed"])
+def test_continuing_ends_like_an_uninterrupted_search(tmp_path: Path, kind: str, orderly: bool) -> None:
+    chosen = plan(
+        sampler=Sampler(kind=kind, startup_trials=2),
+        pruner=Pruner(kind="successive_halving", reduction=2),
+        budget=Budget(trials=6),
+        start_from=(StartPoint("sound", {"lr": 0.5}),),
+    )
+    whole = run(chosen, tmp_path / "whole").records
+    assert {record.state for record in whole} == {"complete", "pruned"}
+    for count in (3, 11):
+        driver, study = driver_of(chosen, tmp_path / "parts", interrupted=interrupt_after(count))
+        if orderly:
+            run_inline(driver, shared(chosen))
+            driver.stopped()
+            assert "running" not in {record.state for record in study.records()}
+        else:
+            _train_and_die(driver, study, chosen)
+        study.close()
+    assert without_seconds(run(chosen, tmp_path / "parts").records) == without_seconds(whole)
+
+
+def _train_and_die(driver: Driver, study: Study, chosen) -> None:
+    """Two epochs of a trial that the driver hears of and the study does not: the values were not written yet."""
+    job = driver.ask()
+    steps = run_trial(
+        chosen.task, job.options, seed=job.seed, folder=job.folder, data=None, health=chosen.health, baselines=BASELINES
+    )
+    for _, step in zip(range(2), steps, strict=False):
+        driver.report(job.key, step)
+    steps.close()
+    study._unwritten.clear()
+
+
+def test_an_interruption_is_readable_and_says_where_it_goes_on(tmp_path: Path) -> None:
+    driver, study = driver_of(plan(), tmp_path, interrupted=interrupt_after(5))
+    run_inline(driver, shared(driver._plan))
+    driver.stopped()
+    study.close()
+    assert driver.ended_by == "signal"
+    waiting = [trial for trial in stored(tmp_path) if trial.state is TrialState.WAITING]
+    assert len(waiting) == 1
+    epoch = waiting[0].user_attrs["resume"]
+    assert sorted(waiting[0].intermediate_values) == list(range(1, epoch + 1))
+    events: list[Event] = []
+    run(plan(), tmp_path, events.append)
+    started = next(event for event in events if isinstance(event, TrialStarted))
+    assert (started.number, started.resumed_at) == (waiting[0].number, epoch)
+    epochs = [event.report.epoch for event in events if isinstance(event, EpochDone) and event.number == started.number]
+    assert epochs == list(range(epoch + 1, 7))
+
+
+def park_at_two(standing: Standing, _pruner: Pruner) -> Pause | None:
+    why = Verdict(level="stop", rule="successive_halving", why="parked and never promoted", epoch=standing.epoch)
+    return Pause(why) if standing.epoch == 2 else None
+
+
+def test_a_paused_trial_goes_on_from_its_checkpoint_to_the_same_history(tmp_path: Path) -> None:
+    chosen = plan(start_from=(StartPoint("sound", {"lr": 0.5}),), budget=Budget(trials=1))
+    run(chosen, tmp_path / "whole")
+    driver, study = driver_of(chosen, tmp_path / "parts", ranking=park_at_two)
+    folder = tmp_path / "parts/trials/0"
+    job = driver.ask()
+    _train_until_ruled(driver, job, chosen)
+    assert driver.parked == (0,)
+    assert len((folder / "history.jsonl").read_text().splitlines()) == 2
+    assert stored(tmp_path / "parts")[0].state is TrialState.RUNNING
+    driver.promote(0)
+    assert driver.parked == ()
+    _train_until_ruled(driver, driver.ask(), chosen)
+    assert study.record(0).state == "complete"
+    assert (folder / "history.jsonl").read_text() == (tmp_path / "whole/trials/0/history.jsonl").read_text()
+    study.close()
+
+
+def _train_until_ruled(driver: Driver, job, chosen) -> None:
+    steps = run_trial(
+        chosen.task,
+        job.options,
+        seed=job.seed,
+        folder=job.folder,
+        data=None,
+        health=chosen.health,
+        baselines=BASELINES,
+        since=job.since,
+    )
+    for step in steps:
+        if driver.report(job.key, step) != "go_on":
+            break
+    steps.close()
+    driver.finish(job.key)
+
+
+def test_a_paused_trial_stays_paused_over_a_restart_and_is_pruned_at_the_end(tmp_path: Path) -> None:
+    chosen = plan(budget=Budget(trials=2))
+    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
+    _train_until_ruled(driver, driver.ask(), chosen)
+    driver.stopped()
+    study.close()
+    assert stored(tmp_path)[0].state is TrialState.WAITING
+    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
+    assert driver.parked == (0,)
+    run_inline(driver, shared(chosen))
+    assert driver.done
+    records = study.records()
+    assert [(record.state, record.pruned_by, record.epochs) for record in records] == [
+        ("pruned", "successive_halving", 2),
+        ("pruned", "successive_halving", 2),
+    ]
+    study.close()
+
+
+def test_ranking_stops_with_its_reason_and_never_at_the_last_epoch(tmp_path: Path) -> None:
+    chosen = plan(
+        pruner=Pruner(kind="successive_halving", reduction=2, min_epochs=3),
+        train={"epochs": 6},
+        budget=Budget(trials=6),
+        start_from=(StartPoint("sound", {"lr": 0.5, "power": 0.0}), StartPoint("weak", {"lr": 1e-3, "power": 2.0})),
+    )
+    records = run(chosen, tmp_path).records
+    weak = records[1]
+    assert (weak.state, weak.pruned_by, weak.epochs) == ("pruned", "successive_halving", 3)
+    assert weak.evidence["places"] == 1
+    assert "are better than" in weak.why
+    assert {record.epochs for record in records} == {3, 6}
+    last = run(replace(chosen, train={"epochs": 3}), tmp_path / "short").records
+    assert {record.state for record in last} == {"complete"}
+
+
+def test_a_lost_worker_is_tried_again_under_the_same_number_and_then_fails(tmp_path: Path) -> None:
+    driver, study = driver_of(plan(), tmp_path)
+    keys = []
+    for _ in range(RETRIES + 1):
+        keys.append(driver.ask().key)
+        driver.lost(keys[-1], "killed")
+    assert keys == [0] * (RETRIES + 1)
+    assert study.record(0).state == "failed"
+    assert study.record(0).error == "its worker died 3 times: killed"
+    assert driver.ask().key == 1
+    study.close()
+
+
+def test_a_training_that_breaks_off_without_a_verdict_is_not_complete(tmp_path: Path) -> None:
+    chosen = plan(
+        health=HealthOptions(non_finite=None), start_from=(StartPoint("huge", {"lr": 1e300}),), budget=Budget(trials=1)
+    )
+    record = run(chosen, tmp_path).records[0]
+    assert (record.state, record.pruned_by) == ("pruned", "non_finite")
+
+
+def test_a_task_without_checkpoints_starts_over_and_keeps_one_curve(tmp_path: Path) -> None:
+    driver, study = driver_of(plan(), tmp_path)
+    key = driver.ask().key
+    for epoch, value in ((1, 0.1), (2, 0.2), (1, 0.3)):
+        driver.report(key, TrialStep(EpochReport(epoch=epoch, phase="all", metrics={METRIC: value})))
+    study.flush()
+    assert stored(tmp_path)[key].intermediate_values == {1: 0.3}
+    study.close()
+
+
+def test_conditions_and_choices_reach_the_options(tmp_path: Path) -> None:
+    outcome = run(plan(space=SPACE, budget=Budget(trials=4), train={"epochs": 2}), tmp_path)
+    for record in outcome.records:
+        config = json.loads((tmp_path / "trials" / str(record.number) / "config.yaml").read_text())
+        assert {name: config["train"][name] for name in record.params} == record.params
+
+
+def test_trainings_outside_the_study(tmp_path: Path) -> None:
+    seen: list[int] = []
+    settings = ({}, {"lr": 1e300}, {"act": "raise"})
+    trainings = [
+        Training(options=RareOptions(**one), seed=seed, folder=tmp_path / str(seed))
+        for seed, one in enumerate(settings)
+    ]
+
+    def train():
+        return train_all(
+            trainings,
+            plan(),
+            dataset=None,
+            baselines=BASELINES,
+            executor="inline",
+            jobs=1,
+            listener=lambda training, _step: seen.append(training.seed),
+        )
+
+    batch = train()
+    sound, huge, buggy = batch.trained
+    assert batch.signal is None
+    assert [report.epoch for report in sound.reports] == [1, 2, 3, 4, 5, 6]
+    assert (sound.stopped, sound.error) == (None, None)
+    assert huge.stopped.rule == "non_finite"
+    assert buggy.error == "RuntimeError: a bug in the user's code"
+    assert seen == [0] * 6 + [1] + [2]
+    assert train().trained[0] == sound
+
+
+def test_seeds_change_the_training(tmp_path: Path) -> None:
+    steps = [
+        list(
+            run_trial(
+                Rare(),
+                RareOptions(epochs=1),
+                seed=seed,
+                folder=tmp_path / str(seed),
+                data=None,
+                health=HealthOptions(),
+                baselines={},
+            )
+        )
+        for seed in (0, 1)
+    ]
+    assert steps[0][0].report.health != steps[1][0].report.health
+    assert os.environ["OMP_NUM_THREADS"] == "1"

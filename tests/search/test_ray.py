@@ -1,0 +1,181 @@
+"""The search on Ray Tune: the same results as in one process, and what only happens between processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abr_tune.plan.plan import Budget, Plan, Pruner, Resources, StartPoint
+from abr_tune.search.driver import Driver
+from abr_tune.search.events import EpochDone, Event, TrialStarted
+from abr_tune.search.executor import Job, Shared
+from abr_tune.search.launch import Cluster
+from abr_tune.search.search import Outcome, Training, search, train_all
+from abr_tune.search.study import Study, read_records, sqlite_url
+from abr_tune.trial import read_history
+from tests.search.tasks import BASELINES, RareOptions, make_data, plan
+from tests.search.test_driver import HAND, park_at_two, without_seconds
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(jobs=2, resources=Resources()) as cluster:
+        yield cluster
+
+
+def run(chosen: Plan, folder: Path, cluster: Cluster | None, **settings) -> Outcome:
+    executor = "inline" if cluster is None else "ray"
+    settings = {"dataset": None, "baselines": BASELINES, "jobs": 2} | settings
+    return search(chosen, folder=folder, executor=executor, cluster=cluster, **settings)
+
+
+def test_ray_and_inline_find_the_same(cluster: Cluster, tmp_path: Path) -> None:
+    chosen = plan(start_from=HAND, budget=Budget(trials=8))
+    on_ray, inline = run(chosen, tmp_path / "ray", cluster), run(chosen, tmp_path / "inline", None)
+    assert on_ray.ended_by == "budget"
+    assert without_seconds(on_ray.records) == without_seconds(inline.records)
+    for record in inline.records:
+        place = f"trials/{record.number}/history.jsonl"
+        assert (tmp_path / "ray" / place).read_text() == (tmp_path / "inline" / place).read_text()
+
+
+def test_workers_are_reused_and_the_data_are_shared(cluster: Cluster, tmp_path: Path) -> None:
+    data = make_data()
+    chosen = plan(train={"epochs": 2, "act": "where"}, budget=Budget(trials=8))
+    run(chosen, tmp_path, cluster, dataset=data)
+    health = [read_history(tmp_path / f"trials/{number}/history.jsonl")[-1].health for number in range(8)]
+    assert len({each["pid"] for each in health}) <= 2
+    assert os.getpid() not in {each["pid"] for each in health}
+    assert {each["copied"] for each in health} == {0.0}
+
+
+def test_a_killed_worker_goes_on_under_the_same_number(cluster: Cluster, tmp_path: Path) -> None:
+    events: list[Event] = []
+    chosen = plan(start_from=(StartPoint("victim", {"act": "kill_once"}),), budget=Budget(trials=2))
+    records = run(chosen, tmp_path, cluster, listener=events.append).records
+    assert [(record.state, record.epochs) for record in records] == [("complete", 6)] * 2
+    starts = [event.resumed_at for event in events if isinstance(event, TrialStarted) and event.number == 0]
+    assert starts[0] == 0
+    assert len(starts) == 2
+    epochs = [event.report.epoch for event in events if isinstance(event, EpochDone) and event.number == 0]
+    assert epochs == [1, 2, 3, 4, 5, 6]
+    assert [report.epoch for report in read_history(tmp_path / "trials/0/history.jsonl")] == epochs
+
+
+def test_ranking_waits_for_its_ruling(cluster: Cluster, tmp_path: Path) -> None:
+    weak = tuple(StartPoint(f"weak {i}", {"lr": 1e-3 * (i + 1), "power": 2.0}) for i in range(3))
+    chosen = plan(
+        pruner=Pruner(kind="successive_halving", reduction=2, min_epochs=2),
+        start_from=(StartPoint("sound", {"lr": 0.5, "power": 0.0}), *weak),
+        budget=Budget(trials=4),
+    )
+    records = run(chosen, tmp_path, cluster).records
+    stopped = [record for record in records if record.pruned_by == "successive_halving"]
+    assert stopped
+    for record in stopped:
+        assert record.epochs in {2, 4}
+        assert len(read_history(tmp_path / f"trials/{record.number}/history.jsonl")) == record.epochs
+
+
+class Promoting(Driver):
+    """Promotes whatever is paused before it asks for anything new."""
+
+    def ask(self) -> Job | None:
+        for number in self.parked:
+            self.promote(number)
+        return super().ask()
+
+
+def test_paused_trials_go_on_from_their_checkpoints(cluster: Cluster, tmp_path: Path) -> None:
+    chosen = plan(budget=Budget(trials=3))
+    plain = run(chosen, tmp_path / "plain", None)
+    folder = tmp_path / "paused"
+    folder.mkdir()
+    study = Study(sqlite_url(folder / "study.db"), chosen.name, chosen.objective)
+    driver = Promoting(chosen, study, folder, lambda _event: None, ranking=park_at_two)
+    # With a milestone at epoch 2 the workers wait there to be told.
+    driver._plan = replace(chosen, pruner=Pruner(kind="successive_halving", min_epochs=2, reduction=100))
+    cluster.run(driver, Shared(task=chosen.task, dataset=None, health=chosen.health, baselines=BASELINES))
+    assert driver.done
+    assert without_seconds(tuple(study.records())) == without_seconds(plain.records)
+    for number in range(3):
+        place = f"trials/{number}/history.jsonl"
+        assert (folder / place).read_text() == (tmp_path / "plain" / place).read_text()
+    study.close()
+
+
+def test_a_list_of_trainings(cluster: Cluster, tmp_path: Path) -> None:
+    def train(executor: str, folder: Path):
+        trainings = [
+            Training(options=RareOptions(act=act), seed=seed, folder=folder / f"{act}-{seed}")
+            for act in ("train", "raise")
+            for seed in (1, 2)
+        ]
+        return train_all(
+            trainings, plan(), dataset=None, baselines=BASELINES, executor=executor, jobs=2, cluster=cluster
+        )
+
+    on_ray, inline = train("ray", tmp_path / "ray"), train("inline", tmp_path / "inline")
+    assert [each.reports for each in on_ray.trained] == [each.reports for each in inline.trained]
+    assert [each.error for each in on_ray.trained] == [None, None] + ["RuntimeError: a bug in the user's code"] * 2
+
+
+def test_what_a_listener_raises_comes_out_as_it_is(cluster: Cluster, tmp_path: Path) -> None:
+    def full(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(plan(), tmp_path, cluster, listener=full)
+
+
+SLEEPY = """
+import sys
+from pathlib import Path
+from abr_tune.plan.plan import Budget
+from abr_tune.search.events import EpochDone
+from abr_tune.search.search import search
+from tests.search.tasks import BASELINES, plan
+
+def say(event):
+    if isinstance(event, EpochDone):
+        print("epoch", flush=True)
+
+chosen = plan(train={"epochs": 40, "act": "sleep"}, budget=Budget(trials=3))
+settings = {"dataset": None, "baselines": BASELINES, "executor": "ray", "jobs": 2, "listener": say}
+outcome = search(chosen, folder=Path(sys.argv[1]), **settings)
+print(outcome.state, outcome.signal, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_a_signal_ends_the_search_soon_and_orderly(tmp_path: Path, number: int, to_group: bool) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPY, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "epoch\n"
+    began = time.monotonic()
+    os.killpg(process.pid, number) if to_group else process.send_signal(number)
+    said, complaints = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert said.splitlines()[-1] == f"interrupted {int(number)}"
+    assert process.returncode == 0
+    assert complaints == ""
+    states = [record.state for record in read_records(tmp_path)]
+    assert states
+    assert set(states) == {"waiting"}
