@@ -60,3 +60,40 @@ class ReportData:
         sign = 1 if self.objective.direction == "maximize" else -1
         complete = [record for record in self.trials if record.state == "complete" and record.value is not None]
         return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
+
+    @property
+    def expected(self) -> Mapping[str, float]:
+        """Scores of the best trial: means of its fresh runs where there are any, else those of the search's run."""
+        best = self.best
+        if best is None:
+            return {}
+        finalists = self.summary.get("finalists") or ()
+        confirmed = next((one["metrics"] for one in finalists if one["trial"] == best.number and one["values"]), None)
+        return confirmed or best.metrics or {}
+
+    @property
+    def confirmed(self) -> Mapping[str, Any] | None:
+        """`seeds`, `mean` and `sd` of the best trial's fresh runs; None without any."""
+        return (self.summary.get("best") or {}).get("confirmed")
+
+    @property
+    def baselines(self) -> Mapping[str, float]:
+        """Metric -> score of the trivial predictor."""
+        return self.summary.get("baselines") or {}
+
+    @property
+    def test(self) -> Mapping[str, float]:
+        """Scores of the best trial on the test split."""
+        return self.summary.get("test") or {}
+
+    def value_of(self, record: TrialRecord) -> float | None:
+        """The value of a complete trial; of any other the objective of its last epoch that had one."""
+        if record.value is not None:
+            return record.value
+        values = (report.metrics.get(self.objective.metric) for report in reversed(self.curves.get(record.number, ())))
+        return next((value for value in values if value is not None), None)
+
+
+def tested(metric: str) -> str:
+    """A validation metric's name on the test split."""
+    return metric.replace("val/", "test/", 1)

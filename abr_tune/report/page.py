@@ -16,9 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from abr_tune.console import clock
-from abr_tune.report import figures, plots, tables
+from abr_tune.report import figures, overview, plots, tables
 from abr_tune.report.data import ReportData
 from abr_tune.report.outcomes import OUTCOMES
+from abr_tune.report.wording import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,15 @@ def render(data: ReportData, folder: str) -> str:
     environment = Environment(
         loader=PackageLoader("abr_tune.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": tables.number, "clock": clock}
+    environment.filters |= {"number": number, "clock": clock}
     return environment.get_template("report.html.j2").render(
         data=data,
         state=data.summary.get("state", "not finished"),
         gate=data.summary.get("gate"),
-        data_line=tables.data_line(data),
-        sentences=list(tables.headline(data)),
-        steps=list(tables.next_steps(data, folder)),
-        tiles=list(tables.tiles(data)),
+        data_line=overview.data_line(data),
+        sentences=list(overview.headline(data)),
+        steps=list(overview.next_steps(data, folder)),
+        tiles=list(overview.tiles(data)),
         standing=tables.standing_rows(data),
         references=tables.reference_rows(data),
         metrics=tables.metric_rows(data),
@@ -66,7 +67,7 @@ def render(data: ReportData, folder: str) -> str:
 def _figures(data: ReportData) -> Iterator[Drawn]:
     metric = data.objective.metric
     curves, points, panels = plots.curves(data), plots.history(data), plots.panels(data)
-    baseline = (data.summary.get("baselines") or {}).get(metric)
+    baseline = data.baselines.get(metric)
     if curves:
         yield _drawn(
             "figure-curves",

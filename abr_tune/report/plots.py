@@ -8,7 +8,7 @@ from typing import Any
 
 from abr_tune.report.data import ReportData
 from abr_tune.report.outcomes import Outcome, outcome
-from abr_tune.report.tables import number
+from abr_tune.report.wording import number
 from abr_tune.search.events import TrialRecord
 
 
@@ -100,8 +100,7 @@ def _history(data: ReportData) -> Iterator[Point]:
     better = max if data.objective.direction == "maximize" else min
     best, leader = data.best, None
     for record in data.trials:
-        points = _points(data, record)
-        value = record.value if record.value is not None else points[-1][1] if points else None
+        value = data.value_of(record)
         if record.state == "complete" and record.value is not None:
             leader = record.value if leader is None else better(leader, record.value)
         if value is not None:

@@ -7,9 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
-from abr_tune.report import plots, tables
+from abr_tune.report import overview, plots, tables
 from abr_tune.report.data import Importances, ReportData
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
+from abr_tune.report.wording import number
 from abr_tune.search.events import TrialRecord, TrialState
 from core.report import EpochReport
 from core.tasks.task import Objective
@@ -85,7 +86,7 @@ def test_every_outcome_has_a_label() -> None:
     ],
 )
 def test_simulated_data_are_called_simulated(data: dict[str, Any] | None, expected: str) -> None:
-    line = tables.data_line(run(data=data))
+    line = overview.data_line(run(data=data))
     assert line.startswith(expected)
     assert ("imulated" in line) == expected.startswith("Simulated")
 
@@ -95,7 +96,7 @@ def test_the_overview_of_a_finished_run() -> None:
         "epochs": {"spent": 12, "unpruned": 60},
         "gate": {"verdict": "no-go", "criteria": [{"metric": "a", "result": "no-go"}, {"metric": "b", "result": "go"}]},
     }
-    assert list(tables.headline(run(COLLAPSED, BEST, BEHIND, summary=summary))) == [
+    assert list(overview.headline(run(COLLAPSED, BEST, BEHIND, summary=summary))) == [
         "Trial 1 (by hand) is best: val/class/f1_macro 0.600 on the validation recordings, where the trivial predictor "
         "scores 0.200: 50 % of the way from it to a perfect score.",
         "Trained again with 3 fresh seeds it reaches 0.500 ± 0.020 (sd); this, and not the searched value, is what to "
@@ -108,19 +109,19 @@ def test_the_overview_of_a_finished_run() -> None:
 
 
 def test_the_overview_of_an_interrupted_run() -> None:
-    sentences = list(tables.headline(run(COLLAPSED, record(1, "waiting"), record(2, "failed", error="boom"))))
+    sentences = list(overview.headline(run(COLLAPSED, record(1, "waiting"), record(2, "failed", error="boom"))))
     assert sentences == [
         "No trial has run to its end, so there is no best configuration yet.",
         "1 of 3 trials was stopped early: 1 by class_collapse.",
         "1 failed; the reasons are in the list of trials.",
         "1 is not finished: the same `abr-tune run` command continues.",
     ]
-    assert list(tables.headline(run()))[-1] == "No trial has started."
+    assert list(overview.headline(run()))[-1] == "No trial has started."
 
 
 def test_a_best_trial_without_skill_is_called_that() -> None:
     best = record(1, value=0.2, metrics={METRIC: 0.2, f"{METRIC}:skill": 0.0})
-    sentences = list(tables.headline(run(best, summary={"baselines": {METRIC: 0.2}})))
+    sentences = list(overview.headline(run(best, summary={"baselines": {METRIC: 0.2}})))
     assert sentences[:2] == [
         "Trial 1 is best: val/class/f1_macro 0.200 on the validation recordings, where the trivial predictor scores "
         "0.200.",
@@ -165,7 +166,7 @@ def test_other_predictors_are_judged_by_the_interval(
     data = run(BEST, summary=CONFIRMED | {"references": [reference]}, objective=Objective(METRIC, direction))
     assert [row.verdict for row in tables.reference_rows(data)] == [verdict]
     said = f"Beside the tree: 0.500 against 0.400 on {metric}, {verdict}."
-    assert (said in list(tables.headline(data))) == bool(verdict)
+    assert (said in list(overview.headline(data))) == bool(verdict)
 
 
 def test_scores_are_the_confirmed_means_beside_baseline_and_test() -> None:
@@ -204,7 +205,7 @@ def test_the_password_of_a_storage_is_not_passed_on() -> None:
 
 
 def test_commands_quote_the_folder() -> None:
-    commands = [command for command, _ in tables.next_steps(run(BEST, summary=CONFIRMED), "my results/toy")]
+    commands = [command for command, _ in overview.next_steps(run(BEST, summary=CONFIRMED), "my results/toy")]
     assert commands == [
         "abr-tune train 'my results/toy'/best.yaml",
         "abr-tune train 'my results/toy'/best.yaml --seeds 3",
@@ -213,14 +214,14 @@ def test_commands_quote_the_folder() -> None:
 
 
 def test_a_run_is_continued_from_its_copy_only_where_paths_cannot_break() -> None:
-    assert "abr-tune run out/toy/space.yaml --out out --name toy" in dict(tables.next_steps(run(), "out/toy"))
+    assert "abr-tune run out/toy/space.yaml --out out --name toy" in dict(overview.next_steps(run(), "out/toy"))
     recorded = run(data={"source": "ihs.npz"})
-    assert list(dict(tables.next_steps(recorded, "out/toy"))) == ["abr-tune dashboard out/toy"]
+    assert list(dict(overview.next_steps(recorded, "out/toy"))) == ["abr-tune dashboard out/toy"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.000"), (0.5417, "0.542"), (0.0012, "0.0012")])
 def test_numbers_for_people(value: float | None, text: str) -> None:
-    assert tables.number(value) == text
+    assert number(value) == text
 
 
 # what the figures show

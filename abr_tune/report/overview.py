@@ -1,0 +1,159 @@
+"""What the report says first: sentences, a few large numbers, the commands that go on from here."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from abr_tune.console import clock
+from abr_tune.report.data import ReportData, tested
+from abr_tune.report.tables import reference_rows, stop_rows
+from abr_tune.report.wording import counted, number, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number to be seen first."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def data_line(data: ReportData) -> str:
+    """Where the recordings come from; simulated ones are called so."""
+    if data.data is None:
+        return "The task brings its own data."
+    if data.simulated:
+        counts = ", ".join(
+            f"{data.data[split]} {word}"
+            for split, word in (("train", "to train"), ("val", "to validate"), ("test", "to test"))
+            if split in data.data
+        )
+        return f"Simulated recordings ({counts}, seed {data.data.get('seed', '?')}). No real recording was used."
+    return f"Recordings from {data.data.get('source')}."
+
+
+def headline(data: ReportData) -> Iterator[str]:
+    """The overview in sentences: what was found, how sure it is, what was stopped, what to do next."""
+    yield from _about_best(data)
+    yield from _about_stops(data)
+    yield from _about_gate(data)
+
+
+def _about_best(data: ReportData) -> Iterator[str]:
+    best, metric = data.best, data.objective.metric
+    if best is None or best.value is None:
+        yield "No trial has run to its end, so there is no best configuration yet."
+        return
+    name = f" ({best.name})" if best.name else ""
+    baseline = data.baselines.get(metric)
+    sentence = f"Trial {best.number}{name} is best: {metric} {number(best.value)} on the validation recordings"
+    if baseline is not None:
+        sentence += f", where the trivial predictor scores {number(baseline)}"
+    skill = (best.metrics or {}).get(f"{metric}:skill")
+    if skill is not None and skill > 0:
+        sentence += f": {percent(skill)} of the way from it to a perfect score"
+    yield sentence + "."
+    if skill is not None and skill <= 0:
+        yield "That is no better than the trivial predictor: nothing useful was found."
+    confirmed = data.confirmed
+    if confirmed:
+        spread = f" ± {number(confirmed['sd'])} (sd)" if confirmed.get("sd") is not None else ""
+        seeds = counted(confirmed["seeds"], "fresh seed")
+        yield (
+            f"Trained again with {seeds} it reaches {number(confirmed['mean'])}{spread}; "
+            f"this, and not the searched value, is what to expect."
+        )
+    elif data.summary.get("state") == "finished":
+        yield "It was not trained again with fresh seeds: expect a little worse than the searched value."
+    test = data.test.get(tested(metric))
+    if test is not None:
+        yield f"On test recordings that nothing was chosen by it scores {number(test)}."
+    for row in reference_rows(data):
+        if row.ours is not None and row.verdict:
+            difference = f"{number(row.ours)} against {number(row.value)} on {row.metric}"
+            yield f"Beside the {row.name.removeprefix('the ')}: {difference}, {row.verdict}."
+
+
+def _about_stops(data: ReportData) -> Iterator[str]:
+    if not data.trials:
+        yield "No trial has started."
+        return
+    rows = stop_rows(data)
+    stopped = sum(row.trials for row in rows if row.outcome != "failed")
+    if stopped:
+        reasons = ", ".join(f"{row.trials} by {row.rule}" for row in rows if row.outcome != "failed")
+        were = "was" if stopped == 1 else "were"
+        sentence = f"{stopped} of {counted(len(data.trials), 'trial')} {were} stopped early: {reasons}."
+        epochs = data.summary.get("epochs") or {}
+        spent, unpruned = epochs.get("spent", 0), epochs.get("unpruned", 0)
+        if unpruned > spent:
+            sentence += f" {spent} epochs were trained of {unpruned}: {percent(1 - spent / unpruned)} saved."
+        yield sentence
+    else:
+        yield f"Of {counted(len(data.trials), 'trial')} none was stopped early."
+    failed = sum(record.state == "failed" for record in data.trials)
+    if failed:
+        yield f"{failed} failed; the reasons are in the list of trials."
+    unfinished = sum(record.state in {"running", "waiting"} for record in data.trials)
+    if unfinished:
+        are = "is" if unfinished == 1 else "are"
+        yield f"{unfinished} {are} not finished: the same `abr-tune run` command continues."
+
+
+def _about_gate(data: ReportData) -> Iterator[str]:
+    gate = data.summary.get("gate")
+    if not gate:
+        return
+    missed = [row["metric"] for row in gate["criteria"] if row["result"] != "go"]
+    tail = f"; missed: {', '.join(missed)}" if missed else ": every criterion is met"
+    yield f"The gate says {gate['verdict']}{tail}."
+
+
+def next_steps(data: ReportData, folder: str) -> Iterator[tuple[str, str]]:
+    """Commands that go on from here, each with what it does."""
+    quoted = shlex.quote(folder)
+    if data.summary.get("state") != "finished" and (data.simulated or data.data is None):
+        # Paths in a space file are relative to its place: a copy of one that names a file of recordings may not work.
+        parent = shlex.quote(str(Path(folder).parent))
+        yield f"abr-tune run {quoted}/space.yaml --out {parent} --name {shlex.quote(data.name)}", "continue this run"
+    if data.summary.get("best"):
+        yield f"abr-tune train {quoted}/best.yaml", "train the best configuration again"
+        yield f"abr-tune train {quoted}/best.yaml --seeds 3", "the same with fresh seeds"
+    yield f"abr-tune dashboard {quoted}", "look into every trial"
+
+
+def tiles(data: ReportData) -> Iterator[Tile]:
+    """The numbers to be seen first."""
+    best, summary = data.best, data.summary
+    confirmed = (summary.get("best") or {}).get("confirmed")
+    if confirmed:
+        spread = f"± {number(confirmed['sd'])} on " if confirmed.get("sd") is not None else ""
+        yield Tile(
+            data.objective.metric, number(confirmed["mean"]), f"{spread}{counted(confirmed['seeds'], 'fresh seed')}"
+        )
+    elif best is not None:
+        yield Tile(data.objective.metric, number(best.value), "one seed")
+    baseline = data.baselines.get(data.objective.metric)
+    if baseline is not None:
+        yield Tile("trivial predictor", number(baseline), "the same metric")
+    skill = data.expected.get(f"{data.objective.metric}:skill")
+    if skill is not None:
+        yield Tile("skill", number(skill), "0 trivial, 1 perfect")
+    yield Tile("trials", str(len(data.trials)), _states(data))
+    epochs = summary.get("epochs") or {}
+    if epochs.get("unpruned", 0) > epochs.get("spent", 0):
+        saved = percent(1 - epochs["spent"] / epochs["unpruned"])
+        yield Tile("epochs saved", saved, f"{epochs['spent']} of {epochs['unpruned']} trained")
+    seconds = summary.get("seconds") or {}
+    if "total" in seconds:
+        yield Tile("time", clock(seconds["total"]), f"{clock(seconds.get('training', 0))} of training")
+
+
+def _states(data: ReportData) -> str:
+    counts = Counter(record.state for record in data.trials)
+    return ", ".join(f"{count} {state}" for state, count in counts.items())

@@ -1,0 +1,20 @@
+"""Numbers and counts as a person reads them."""
+
+from __future__ import annotations
+
+
+def number(value: float | None) -> str:
+    """A score for people: three decimals, more for small ones, a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def percent(share: float) -> str:
+    """`0.612` -> `61 %`."""
+    return f"{share * 100:.0f} %"
