@@ -352,6 +352,18 @@ def test_signal_baseline_is_the_better_of_recording_and_wiener_filter() -> None:
     assert baseline["val/signal/mse"] < plain["val/signal/mse"] / 2
 
 
+def test_the_wiener_filter_is_fitted_on_the_training_split() -> None:
+    # With the truth of the scored split turned over, a filter fitted there would turn the recordings over too.
+    train, val = recordings(seed=5), recordings(seed=6)
+    assert train.clean is not None
+    assert val.clean is not None
+    turned = replace(val, clean=-val.clean, weight=None)
+    baseline = trivial_scores([train], [turned], turned, split="val").values["val/signal/mse"]
+    filtered = wiener_filter(wiener_gain(train.signal, train.clean), turned.signal)
+    candidates = [np.mean((guess + val.clean) ** 2) for guess in (turned.signal, filtered)]
+    assert baseline == pytest.approx(min(candidates))
+
+
 def test_perfect_values_are_of_whole_names() -> None:
     assert perfect_value("val/class/f1/İTİK") == 1
     assert perfect_value("test/threshold/mae_db") == 0
