@@ -25,14 +25,16 @@ RATES_PER_S: Final = ((21.1, 0.03), (29.3, 0.14), (33.3, 0.61), (37.7, 0.14), (4
 HIGHPASS_HZ: Final = ((33.0, 0.4), (100.0, 0.6))
 LOWPASS_HZ: Final = ((1500.0, 0.5), (3000.0, 0.5))
 """Corners of the device's band and their shares; the clinic used all four, in unknown proportion."""
-START_LEVELS_DB: Final = ((60.0, 0.10), (70.0, 0.15), (80.0, 0.55), (90.0, 0.20))
+START_LEVELS_DB: Final = ((40.0, 0.1), (60.0, 0.1), (70.0, 0.25), (80.0, 0.55))
 """First level of a series and its share."""
-SOFTEST_LEVELS_DB: Final = ((0.0, 0.5), (10.0, 0.3), (20.0, 0.2))
+SOFTEST_LEVELS_DB: Final = ((0.0, 0.9), (10.0, 0.1))
 """Where a tester stops descending although responses continue, and the share of testers."""
-STEPS_DOWN_DB: Final = ((10.0, 0.1), (20.0, 0.5), (30.0, 0.4))
+STEPS_DOWN_DB: Final = ((10.0, 0.1), (20.0, 0.45), (30.0, 0.45))
 """Descent after a response and its share."""
-RESTART_AT_USUAL: Final = 0.7
-"""Share of later series that start at a usual level, not just above the softest response."""
+STEPS_UP_DB: Final = ((0.0, 0.2), (10.0, 0.5), (20.0, 0.3))
+"""Next step after a level without response and its share."""
+STOPS_SHORT: Final = 0.4
+"""How often a tester does not go down again to levels that gave no response."""
 SESSION_STEPS: Final = 24
 """Presentations in a whole session; a patient's recordings are a random part of it, in order."""
 LOUDEST_DB: Final = 100.0
@@ -135,7 +137,7 @@ def _amplitude_factor(
     rng: np.random.Generator, hearing_class: NDArray[np.int64], age_years: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Log-normal, coefficient of variation 0.24 in adults (Elberling) and wider in infants; smaller in disease."""
-    spread = 0.3 + 0.3 * np.exp(-age_years)
+    spread = 0.35 + 0.28 * np.exp(-age_years)
     smaller = np.choose(hearing_class, (1.0, 0.35, 0.8, 1.0, 1.0))
     return np.asarray(smaller * np.exp(rng.standard_normal(len(age_years)) * spread - spread**2 / 2))
 
@@ -143,28 +145,29 @@ def _amplitude_factor(
 def draw_sessions(rng: np.random.Generator, threshold_db: NDArray[np.float64]) -> NDArray[np.float64]:
     """Levels (P, SESSION_STEPS) in dB nHL, 0-100, presented to patients with these thresholds.
 
-    A series starts at a usual level and descends while the tester sees a response. Without one at the start it goes on
-    at higher levels, up to the loudest. A level without response is repeated or bracketed from above; then a new series
-    begins: at a usual level, or a little above the softest level that gave a response.
+    A series starts at a usual level, or above the softest level that gave a response, and descends while the tester
+    sees a response. Without one at the start it goes on at higher levels, up to the loudest. A level without response
+    is repeated or bracketed from above. Later series mostly stop short of levels that gave none.
     """
     count = len(threshold_db)
     softest = _drawn(rng, SOFTEST_LEVELS_DB, count)
     level = _drawn(rng, START_LEVELS_DB, count)
-    misses, softest_seen = np.zeros(count), np.full(count, np.inf)
+    misses = np.zeros(count)
+    softest_seen, loudest_missed = np.full(count, np.inf), np.full(count, -np.inf)
     levels = np.empty((count, SESSION_STEPS))
     for step in range(SESSION_STEPS):
         levels[:, step] = level
         response = rng.random(count) < 1 / (1 + np.exp(-(level - threshold_db) / 3.0))
         misses = np.where(response, 0.0, misses + 1)
         softest_seen = np.where(response, np.minimum(softest_seen, level), softest_seen)
+        loudest_missed = np.where(response, loudest_missed, np.maximum(loudest_missed, level))
         seen = np.isfinite(softest_seen)
         down = level - _drawn(rng, STEPS_DOWN_DB, count)
-        bracket = np.where(rng.random(count) < 0.5, level, level + 10.0)
+        bracket = level + _drawn(rng, STEPS_UP_DB, count)
         following = np.where(response, down, np.where(seen, bracket, level + 20.0))
-        over = (following < softest) | (seen & (misses >= 2))
-        usual = _drawn(rng, START_LEVELS_DB, count)
-        above = softest_seen + 10.0 * rng.integers(1, 5, count)
-        restart = np.where(rng.random(count) < RESTART_AT_USUAL, np.maximum(usual, softest_seen), above)
+        known_silent = response & (following <= loudest_missed) & (rng.random(count) < STOPS_SHORT)
+        over = (following < softest) | known_silent | (seen & (misses >= 2))
+        restart = np.maximum(_drawn(rng, START_LEVELS_DB, count), softest_seen + 10.0 * rng.integers(1, 4, count))
         level = np.clip(np.where(over, restart, following), 0.0, LOUDEST_DB)
         misses = np.where(over, 0.0, misses)
     return levels

@@ -6,7 +6,7 @@ Everything made here is simulated and is called so wherever it is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from core.data.cohort import (
     draw_patients,
     draw_sessions,
 )
+from core.data.concatenate import concatenate
 from core.data.noise import SAMPLES, SAMPLING_RATE_HZ, residual_noise, residual_sd_uv
 from core.data.reader import label_threshold, read_wave_v, sees_wave_v
 from core.data.recordings import Fold, Recordings
@@ -39,6 +40,8 @@ STREAM: Final[Mapping[Split, int]] = {"train": 0, "val": 1, "test": 2}
 """Each split draws from a random stream of its own: changing the size of one leaves the others as they were."""
 SWEEPS: Final = (3000.0, 0.4, 1000.0, 8000.0)
 """Sweeps of a recording: median, spread of the logarithm, least, most (the clinic's protocol is not known)."""
+OTHERS_AT_ONCE: Final = 12_000
+"""Recordings drawn at a time where many are needed: bounds the memory."""
 NOISE_DEGREES_OF_FREEDOM: Final = 250
 """Degrees of freedom of the device's own noise estimate behind FMP."""
 FMP_WINDOW_MS: Final = (5.0, 13.3)
@@ -50,6 +53,8 @@ class Simulation:
 
     fold: Fold
     latents: Mapping[Split, pd.DataFrame]
+    """One row per recording, in its order: class, age, true threshold, air-bone gap, levels, waves, noise, sweeps."""
+    seed: int
 
 
 def simulate(data: SimulatedData) -> Simulation:
@@ -64,20 +69,38 @@ def simulate(data: SimulatedData) -> Simulation:
     return Simulation(
         fold=Fold(train=train, val=val, test=test),
         latents={"train": train_latents, "val": val_latents, "test": test_latents},
+        seed=data.seed,
     )
 
 
 def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
     """One split of `recordings` recordings, and their latents."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split],)))
-    count = min(recordings, max(round(recordings / RECORDINGS_PER_PATIENT), len(CLASS_SHARE) * QUOTA[split]))
-    patients = draw_patients(rng, count, QUOTA[split])
-    latents = _draw_latents(rng, patients, recordings)
-    clean = _waveforms(latents)
+    table, latents = _drawn(rng, split, recordings, QUOTA[split])
+    if split == "train":
+        return table, latents
+    return replace(table, weight=_restoring_weight(table.hearing_class)), latents
+
+
+def simulate_others(recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
+    """Recordings of patients that are in no split of this seed, without quota; signals are left out (0 samples)."""
+    tables, latents = [], []
+    for part, start in enumerate(range(0, recordings, OTHERS_AT_ONCE)):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(STREAM), part)))
+        table, drawn = _drawn(rng, f"other-{part}", min(OTHERS_AT_ONCE, recordings - start), quota=0)
+        tables.append(replace(table, signal=table.signal[:, :0], clean=None))
+        latents.append(drawn)
+    return concatenate(tables), pd.concat(latents, ignore_index=True)
+
+
+def _drawn(rng: np.random.Generator, prefix: str, recordings: int, quota: int) -> tuple[Recordings, pd.DataFrame]:
+    count = min(recordings, max(round(recordings / RECORDINGS_PER_PATIENT), len(CLASS_SHARE) * quota, 1))
+    latents = _draw_latents(rng, draw_patients(rng, count, quota), recordings)
+    clean, trough_delay_ms = _waveforms(latents)
+    latents["trough_delay_ms"] = trough_delay_ms
     band = _column(latents, "highpass_hz"), _column(latents, "lowpass_hz")
     signal = clean + residual_noise(rng, _column(latents, "noise_sd_uv"), *band)
-    table = _labelled(rng, split, latents, clean, signal)
-    return table, latents
+    return _labelled(rng, prefix, latents, clean, signal), latents
 
 
 def _column(latents: pd.DataFrame, name: str) -> NDArray[np.float64]:
@@ -145,8 +168,11 @@ def _with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def _waveforms(latents: pd.DataFrame) -> NDArray[np.float32]:
-    """Noise-free responses (N, SAMPLES) in microvolts: waves I, III and V as Gaussians, the slow negative after V."""
+def _waveforms(latents: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Noise-free responses (N, SAMPLES) in microvolts, and the delay (N,) of the trough after wave V in ms.
+
+    Waves I, III and V are Gaussians; a slow negative wave follows V, longer with the lower high-pass.
+    """
     time = (np.arange(SAMPLES) * 1000.0 / SAMPLING_RATE_HZ).astype(np.float32)
     width = _column(latents, "width_factor") * (1 + 0.3 * physiology.immaturity(_column(latents, "age_years")))
     amplitude = _column(latents, "amplitude_uv")
@@ -154,13 +180,12 @@ def _waveforms(latents: pd.DataFrame) -> NDArray[np.float32]:
     after = np.linspace(0, 5, 76, dtype=np.float32)
     complex_v = _wave_v(time[None, :] - _as32(latents["latency_v_ms"]), width, _column(latents, "trough"), trough_width)
     reading = _wave_v(after[None, :], width, _column(latents, "trough"), trough_width)
-    latents["trough_delay_ms"] = after[reading.argmin(axis=1)].astype(np.float64)
     scale = amplitude / (reading[:, 0] - reading.min(axis=1))
     waves = scale[:, None].astype(np.float32) * complex_v
     for wave, narrower in (("i", 0.6), ("iii", 0.75)):
         size = (amplitude * _column(latents, f"ratio_{wave}")).astype(np.float32)[:, None]
         waves += size * _bump(time[None, :] - _as32(latents[f"latency_{wave}_ms"]), (0.42 * narrower * width)[:, None])
-    return np.asarray(waves, dtype=np.float32)
+    return np.asarray(waves, dtype=np.float32), after[reading.argmin(axis=1)].astype(np.float64)
 
 
 def _as32(column: pd.Series) -> NDArray[np.float32]:
@@ -187,7 +212,7 @@ def _wave_v(
 
 def _labelled(
     rng: np.random.Generator,
-    split: Split,
+    prefix: str,
     latents: pd.DataFrame,
     clean: NDArray[np.float32],
     signal: NDArray[np.float32],
@@ -211,7 +236,7 @@ def _labelled(
         signal=signal,
         sampling_rate_hz=SAMPLING_RATE_HZ,
         unit="uV",
-        patient=np.char.add(f"{split}-", np.char.zfill(patient.astype(np.str_), 5)),
+        patient=np.char.add(f"{prefix}-", np.char.zfill(patient.astype(np.str_), 5)),
         static=np.stack([np.asarray(column, dtype=np.float32) for column in static], axis=1),
         class_names=CLASS_NAMES,
         hearing_class=kind,
@@ -220,7 +245,6 @@ def _labelled(
         peak_latency_ms=np.where(exists, latency, np.nan).astype(np.float32),
         peak_amplitude_uv=np.where(exists, height, np.nan).astype(np.float32),
         clean=clean,
-        weight=None if split == "train" else _restoring_weight(kind),
     )
 
 
