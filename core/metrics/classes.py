@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support
 
-from core.metrics.values import Array, Floats, Values, checked, doubles, none_of, weighted_mean, weighted_sd
+from core.metrics.values import Array, Floats, Values, auroc, checked, doubles, none_of, weighted_mean, weighted_sd
 
 # N recordings, C classes, U units (a patient with one of the classes it carries)
 
@@ -39,6 +39,7 @@ def class_metrics(
     patient_N: NDArray[np.str_],
     class_names: Sequence[str],
     rare: Sequence[str] = (),
+    fold_N: NDArray[np.int64] | None = None,
 ) -> Values:
     """All metrics of the group `class`; recordings with class -1 are left out.
 
@@ -65,11 +66,15 @@ def class_metrics(
     values["ece"] = calibration_error(probability_NC, truth_N, weight_N)
     values["patient_f1_macro"] = _patient_f1(probability_NC, truth_N, weight_N, patient_N)
     present = np.unique(truth_N)
-    if len(present) > 1:
-        areas = [roc_auc_score(truth_N == c, probability_NC[:, c], sample_weight=weight_N) for c in present]
-        values["auroc_macro"] = float(np.mean(areas))
-    else:
+    fold_M = None if fold_N is None else fold_N[known_N]
+    areas = [auroc(truth_N == c, probability_NC[:, c], weight_N, fold_M) for c in present]
+    known = [area for area in areas if area is not None]
+    if known:
+        values["auroc_macro"] = float(np.mean(known))
+    elif len(present) == 1:
         absent["auroc_macro"] = f"every recording of the split is {class_names[present[0]]}"
+    else:
+        absent["auroc_macro"] = "every fold holds recordings of one class only"
     return checked(values, absent)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from sklearn.metrics import f1_score, roc_auc_score
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
-from core.metrics.values import Array, Floats, Values, checked, doubles, none_of, regression, weighted_mean
+from core.metrics.values import Array, Floats, Values, auroc, checked, doubles, none_of, regression, weighted_mean
 
 # N recordings, K of them with the label in hand
 
@@ -24,11 +25,13 @@ LATENCY: Final = (
 AMPLITUDE: Final = ("amplitude_mae_uv", "amplitude_r2", "amplitude_spread_ratio")
 
 
-def existence_metrics(probability_N: Floats | None, truth_N: Floats, weight_N: Array) -> Values:
+def existence_metrics(
+    probability_N: Floats | None, truth_N: Floats, weight_N: Array, fold_N: NDArray[np.int64] | None = None
+) -> Values:
     """`exist_f1` (visible is positive, from probability 0.5), `exist_auroc`, and `false_rate`.
 
     `false_rate` is the share of recordings without a visible wave V in which one is predicted. Recordings nobody
-    looked at (NaN) are left out.
+    looked at (NaN) are left out. With several folds the area is the mean of theirs.
     """
     known_N = np.isfinite(truth_N)
     if not known_N.any():
@@ -50,7 +53,11 @@ def existence_metrics(probability_N: Floats | None, truth_N: Floats, weight_N: A
     else:
         values["false_rate"] = weighted_mean(predicted_K[~visible_K].astype(np.float64), weight_K[~visible_K])
     if visible_K.any() and not visible_K.all():
-        values["exist_auroc"] = roc_auc_score(visible_K, probability_K, sample_weight=weight_K)
+        area = auroc(visible_K, doubles(probability_K), weight_K, None if fold_N is None else fold_N[known_N])
+        if area is None:
+            absent["exist_auroc"] = "in every fold wave V is visible in all recordings or in none"
+        else:
+            values["exist_auroc"] = area
     return checked(values, absent)
 
 

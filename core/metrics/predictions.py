@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.metrics.values import Floats
 
@@ -27,11 +28,21 @@ class Predictions:
     """(N,) of wave V, should it be visible."""
     signal: Floats | None = None
     """(N, T) without noise, in the unit of the recordings."""
+    fold: NDArray[np.int64] | None = None
+    """(N,) which of several models said it, where held-out parts were pooled: ranks of different models do not mix."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Predictions of several held-out parts, one after the other; a part that is None anywhere stays None."""
-        columns = {column.name: [getattr(part, column.name) for part in parts] for column in fields(cls)}
-        return cls(
-            **{name: None if any(c is None for c in rows) else np.concatenate(rows) for name, rows in columns.items()}
-        )
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: [getattr(part, name) for part in parts] for name in PREDICTED}
+        whole = {name: None if any(c is None for c in rows) else np.concatenate(rows) for name, rows in columns.items()}
+        sizes = [
+            max(0 if column is None else len(column) for column in rows) for rows in zip(*columns.values(), strict=True)
+        ]
+        return cls(**whole, fold=np.repeat(np.arange(len(parts)), sizes))
+
+
+PREDICTED: Final = tuple(column.name for column in fields(Predictions) if column.name != "fold")
+"""What can be predicted."""

@@ -48,10 +48,11 @@ def score(predictions: Predictions, recordings: Recordings, *, split: str, rare:
         patient_N=recordings.patient,
         class_names=recordings.class_names,
         rare=rare,
+        fold_N=predictions.fold,
     )
     peak = joined(
         (
-            existence_metrics(predictions.exist_probability, recordings.peak_exist, weight_N),
+            existence_metrics(predictions.exist_probability, recordings.peak_exist, weight_N, predictions.fold),
             latency_metrics(predictions.latency_ms, recordings.peak_latency_ms, weight_N),
             amplitude_metrics(predictions.amplitude_uv, recordings.peak_amplitude_uv, weight_N),
         )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -81,6 +82,22 @@ def weighted_pearson(a_N: Array, b_N: Array, weight_N: Array) -> float:
     b_N = b_N - weighted_mean(b_N, weight_N)
     scale = weighted_sd(a_N, weight_N) * weighted_sd(b_N, weight_N)
     return weighted_mean(a_N * b_N, weight_N) / scale
+
+
+def auroc(
+    truth_N: NDArray[np.bool_], score_N: Array, weight_N: Array, fold_N: NDArray[np.int64] | None
+) -> float | None:
+    """Area under the ROC curve; with several folds the mean of their areas, by weight; None where no fold has both.
+
+    Scores of different models do not rank against each other: pooled, the models' different base rates alone push the
+    area below one half when single subjects are held out.
+    """
+    folds = [np.ones(len(truth_N), dtype=bool)] if fold_N is None else [fold_N == fold for fold in np.unique(fold_N)]
+    both = [fold for fold in folds if truth_N[fold].any() and not truth_N[fold].all()]
+    if not both:
+        return None
+    areas = [roc_auc_score(truth_N[fold], score_N[fold], sample_weight=weight_N[fold]) for fold in both]
+    return float(np.average(areas, weights=[weight_N[fold].sum() for fold in both]))
 
 
 def regression(truth_N: Array, predicted_N: Array, weight_N: Array) -> Values:

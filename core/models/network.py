@@ -17,7 +17,7 @@ from core.data.tensors import Batch
 from core.models.encoder import LEVELS, STEM_STRIDE, SUMMARY, TOKEN_STRIDE, Block, Standardise, Stem, levels, summary
 from core.models.heads import LatencyHead, NoClasses, ScalarHead, SignalHead, perceptron
 from core.models.s4d import Kernel
-from core.tasks.abr_options import Input, ModelOptions, ModelSize
+from core.tasks.abr_options import Input, ModelOptions, ModelSize, SignalScale
 
 ParameterGroup = Literal["state_space", "no_decay", "decay"]
 """state_space: no weight decay, learning rate at most `s4d.LR_CAP`; no_decay: biases and norms; decay: the rest."""
@@ -90,8 +90,10 @@ class AbrNetwork(nn.Module):
         condition: int,
         hidden: int,
         dropout: float,
+        signal_scale: SignalScale = "absolute",
     ) -> None:
         super().__init__()
+        self.signal_scale = signal_scale
         self.reads_signal = "signal" in inputs
         self.ms_per_sample = 1000.0 / sampling_rate_hz
         self.register_buffer("unit", torch.tensor(scaling.signal))
@@ -117,7 +119,8 @@ class AbrNetwork(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Predictions for the recordings of `batch`; its labels are not read."""
         samples = batch.signal_BT.shape[-1]
-        x_BT = batch.signal_BT / self.unit if self.reads_signal else torch.zeros_like(batch.signal_BT)
+        unit_B1 = self._unit(batch.signal_BT)
+        x_BT = batch.signal_BT / unit_B1 if self.reads_signal else torch.zeros_like(batch.signal_BT)
         x_BT = nn.functional.pad(x_BT, (0, -samples % TOKEN_STRIDE))
         condition_BE = self.condition(torch.cat([self.standardise(batch.static_BS), levels(x_BT)], 1))
         fine_BCL, h_BDL = self.stem(x_BT)
@@ -131,8 +134,15 @@ class AbrNetwork(nn.Module):
             exist_logit_B=self.exist_head(features_BF).squeeze(-1),
             latency_B=self.latency_head(fused_BCL, self._times(fused_BCL)),
             amplitude_B=self.amplitude_head(features_BF),
-            signal_BT=self.unit * (x_BT + self.signal_head(fused_BCL))[:, :samples],
+            signal_BT=unit_B1 * (x_BT + self.signal_head(fused_BCL))[:, :samples],
         )
+
+    def _unit(self, signal_BT: Tensor) -> Tensor:
+        """(B, 1) or scalar: what a recording is divided by; a flat one by the training split's spread."""
+        if self.signal_scale == "absolute":
+            return self.unit
+        own_B1 = signal_BT.square().mean(-1, keepdim=True).sqrt()
+        return torch.where(own_B1 > 0, own_B1, self.unit)
 
     def _times(self, fine_BCL: Tensor) -> Tensor:
         """(L,) times of the fine features after the stimulus, in ms."""
@@ -178,4 +188,5 @@ def build_network(
         condition=width.condition,
         hidden=width.hidden,
         dropout=options.dropout,
+        signal_scale=options.signal_scale,
     )

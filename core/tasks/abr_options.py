@@ -15,6 +15,7 @@ TERMS: Final[tuple[Term, ...]] = get_args(Term)
 
 Input = Literal["signal", "age", "intensity", "rate", "fmp"]
 ModelSize = Literal["tiny", "small"]
+SignalScale = Literal["absolute", "per_recording"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -25,6 +26,9 @@ class ModelOptions(Options):
     """tiny trains on a CPU core in seconds an epoch; small is wider and deeper."""
     inputs: tuple[Input, ...] = ("signal", "age", "intensity", "rate", "fmp")
     """What the network is shown. FMP is computed from the response by the device: it tells whether one is there."""
+    signal_scale: SignalScale = "absolute"
+    """absolute: the size of a waveform is part of what the network sees; per_recording: each is divided by its own root
+    mean square, so that only its shape is (people and electrodes differ in size)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of features dropped before the heads and between the blocks."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from core.data.recordings import STATIC, Recordings
 from core.data.references import InputSet, macro_f1, paired_patient_bootstrap, patient_bootstrap, tree_scores
-from core.metrics import Predictions
+from core.metrics import Predictions, weights_of
+from core.metrics.values import auroc
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_evaluation import held_out_predictions
 from core.tasks.abr_weights import load_model
@@ -58,12 +58,14 @@ def _level_alone(said: Predictions, held_out: Recordings, split: str) -> Iterato
     known_N = np.isfinite(truth_N) & np.isfinite(level_N)
     if said.exist_probability is None or len(np.unique(truth_N[known_N])) < 2:
         return
-    weight_N = np.ones(len(truth_N)) if held_out.weight is None else held_out.weight
+    weight_N = weights_of(held_out)
+    fold_K = None if said.fold is None else said.fold[known_N]
     level, ours = (
-        float(roc_auc_score(truth_N[known_N], score_N[known_N], sample_weight=weight_N[known_N]))
+        auroc(truth_N[known_N] > 0.5, score_N[known_N].astype(np.float64), weight_N[known_N], fold_K)
         for score_N in (level_N, said.exist_probability)
     )
-    yield Reference(name="the stimulus level alone", metric=f"{split}/peak/exist_auroc", value=level, ours=ours)
+    if level is not None:
+        yield Reference(name="the stimulus level alone", metric=f"{split}/peak/exist_auroc", value=level, ours=ours)
 
 
 def _readers(said: Predictions, held_out: Recordings, split: str) -> Iterator[Reference]:

@@ -369,3 +369,25 @@ def test_perfect_values_are_of_whole_names() -> None:
     assert perfect_value("test/threshold/mae_db") == 0
     assert perfect_value("val/class/largest_share") is None
     assert perfect_value("val/signal/snr_db") is None
+
+
+def test_ranks_of_different_models_do_not_mix() -> None:
+    # Two held-out subjects, each ranked perfectly by its own model; the second model says less throughout. Pooled,
+    # 3 of the 4 pairs (visible, not visible) are in order: .3 lies below the first subject's .8.
+    first = Predictions(exist_probability=np.array([1.0, 0.8]))
+    second = Predictions(exist_probability=np.array([0.3, 0.1]))
+    together = Predictions.joined([first, second])
+    assert together.fold is not None
+    assert together.fold.tolist() == [0, 0, 1, 1]
+    truth, ones = np.array([1.0, 0.0, 1.0, 0.0]), np.ones(4)
+    within = existence_metrics(together.exist_probability, truth, ones, together.fold).values
+    pooled = existence_metrics(together.exist_probability, truth, ones).values
+    assert within["exist_auroc"] == pytest.approx(1.0)
+    assert pooled["exist_auroc"] == pytest.approx(0.75)
+
+
+def test_an_area_needs_a_fold_with_both() -> None:
+    truth, fold = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1])
+    values = existence_metrics(np.array([0.9, 0.8, 0.1, 0.2]), truth, np.ones(4), fold)
+    assert "exist_auroc" not in values.values
+    assert "fold" in values.absent["exist_auroc"]

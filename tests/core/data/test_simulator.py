@@ -61,14 +61,18 @@ def test_changing_validation_leaves_train_and_test_alone() -> None:
     assert one.fold.val.fingerprint() != two.fold.val.fingerprint()
 
 
-def test_no_patient_crosses_and_each_split_has_its_own_stream(simulation: Simulation) -> None:
+def test_no_patient_crosses(simulation: Simulation) -> None:
     fold = simulation.fold
     assert fold.test is not None
     parts = (fold.train, fold.val, fold.test)
     names = [set(part.patient.tolist()) for part in parts]
     assert sum(map(len, names)) == len(set.union(*names))
-    waves = np.concatenate([part.signal for part in parts])
-    assert len(np.unique(waves, axis=0)) == len(waves)
+
+
+def test_each_split_has_its_own_stream() -> None:
+    (val, drawn_val), (test, drawn_test) = (simulate_split(split, 300, 1) for split in ("val", "test"))
+    assert not set(drawn_val["age_years"]) & set(drawn_test["age_years"])
+    assert len(np.unique(np.concatenate([val.signal, test.signal]), axis=0)) == 600
 
 
 @pytest.mark.parametrize(("split", "quota"), [("train", 3), ("val", 8), ("test", 8)])

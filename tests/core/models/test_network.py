@@ -238,3 +238,19 @@ def test_scaling_is_stored_with_the_weights(recordings: Recordings, bump_recordi
     other.load_state_dict(network.state_dict())
     for first, second in zip(values(network(batch)).values(), values(other(batch)).values(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_only_the_shape_of_a_recording_counts_when_each_is_scaled_by_itself(recordings: Recordings) -> None:
+    louder = replace(as_batch(recordings), signal_BT=3 * as_batch(recordings).signal_BT)
+    relative = network_for(recordings, signal_scale="per_recording").eval()
+    quiet, loud = relative(as_batch(recordings)), relative(louder)
+    assert_close(loud.class_logits_BK, quiet.class_logits_BK, rtol=1e-4, atol=1e-5)
+    assert_close(loud.signal_BT, 3 * quiet.signal_BT, rtol=1e-4, atol=1e-4)
+    absolute = network_for(recordings).eval()
+    assert not torch.allclose(absolute(louder).class_logits_BK, absolute(as_batch(recordings)).class_logits_BK)
+
+
+def test_a_flat_recording_has_no_size_of_its_own(recordings: Recordings) -> None:
+    flat = replace(as_batch(recordings), signal_BT=torch.zeros_like(as_batch(recordings).signal_BT))
+    outputs = network_for(recordings, signal_scale="per_recording").eval()(flat)
+    assert all(value.isfinite().all() for value in values(outputs).values())
