@@ -185,7 +185,10 @@ def latent_features(recordings: Recordings, latents: pd.DataFrame) -> NDArray[np
 def clinic_section(rows: Sequence[ClinicRow]) -> Section:
     """The comparison with the clinic as a table of the data card."""
     table = tuple((r.quantity, r.clinic, round(r.simulated, 4), f"{r.deviation:+.1%}") for r in rows)
-    remark = "Simulated. Quotas of rare classes are undone by weights; age and threshold are not promised within 10 %."
+    remark = (
+        "Simulated. Quotas of rare classes are undone by weights. Rate, age and threshold are not promised within 10 %;"
+        " the others are, on a large draw."
+    )
     return Section("Simulator beside the clinic", ("quantity", "clinic", "simulated", "deviation"), table, remark)
 
 
