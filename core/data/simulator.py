@@ -20,6 +20,7 @@ from core.data.cohort import (
     COCHLEAR,
     LOUDEST_DB,
     NEUROPATHY,
+    NORMAL,
     RATES_PER_S,
     RECORDINGS_PER_PATIENT,
     SESSION_STEPS,
@@ -61,7 +62,8 @@ def simulate(data: SimulatedData) -> Simulation:
     """The data set that `data` describes: the same numbers for the same options, patients in one split only.
 
     Rare classes are raised to a quota of patients; where that distorts the class shares of validation and test,
-    `weight` restores the clinic's (mean weight 1). Training recordings carry no weight.
+    `weight` restores the clinic's (mean weight 1). Training recordings carry no weight: there the patients of a class
+    share as many recordings as the clinic's shares give it.
     """
     train, train_latents = simulate_split("train", data.train, data.seed)
     val, val_latents = simulate_split("val", data.val, data.seed)
@@ -76,7 +78,7 @@ def simulate(data: SimulatedData) -> Simulation:
 def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
     """One split of `recordings` recordings, and their latents."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split],)))
-    table, latents = _drawn(rng, split, recordings, QUOTA[split])
+    table, latents = _drawn(rng, split, recordings, QUOTA[split], by_share=split == "train")
     if split == "train":
         return table, latents
     return replace(table, weight=_restoring_weight(table.hearing_class)), latents
@@ -87,15 +89,17 @@ def simulate_others(recordings: int, seed: int) -> tuple[Recordings, pd.DataFram
     tables, latents = [], []
     for part, start in enumerate(range(0, recordings, OTHERS_AT_ONCE)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(STREAM), part)))
-        table, drawn = _drawn(rng, f"other-{part}", min(OTHERS_AT_ONCE, recordings - start), quota=0)
+        table, drawn = _drawn(rng, f"other-{part}", min(OTHERS_AT_ONCE, recordings - start), 0, by_share=False)
         tables.append(replace(table, signal=table.signal[:, :0], clean=None))
         latents.append(drawn)
     return concatenate(tables), pd.concat(latents, ignore_index=True)
 
 
-def _drawn(rng: np.random.Generator, prefix: str, recordings: int, quota: int) -> tuple[Recordings, pd.DataFrame]:
+def _drawn(
+    rng: np.random.Generator, prefix: str, recordings: int, quota: int, *, by_share: bool
+) -> tuple[Recordings, pd.DataFrame]:
     count = min(recordings, max(round(recordings / RECORDINGS_PER_PATIENT), len(CLASS_SHARE) * quota, 1))
-    latents = _draw_latents(rng, draw_patients(rng, count, quota), recordings)
+    latents = _draw_latents(rng, draw_patients(rng, count, quota), recordings, by_share=by_share)
     clean, trough_delay_ms = _waveforms(latents)
     latents["trough_delay_ms"] = trough_delay_ms
     band = _column(latents, "highpass_hz"), _column(latents, "lowpass_hz")
@@ -107,10 +111,26 @@ def _column(latents: pd.DataFrame, name: str) -> NDArray[np.float64]:
     return latents[name].to_numpy(dtype=np.float64)
 
 
-def _draw_latents(rng: np.random.Generator, patients: Patients, recordings: int) -> pd.DataFrame:
+def _recordings_each(
+    rng: np.random.Generator, kind_P: NDArray[np.int64], recordings: int, *, by_share: bool
+) -> NDArray[np.int64]:
+    """Recordings of each patient (P,), at least one: drawn alike for all, or so that classes have the clinic's share."""
+    if not by_share:
+        return 1 + rng.multinomial(recordings - len(kind_P), np.full(len(kind_P), 1 / len(kind_P)))
+    patients = np.bincount(kind_P, minlength=len(CLASS_SHARE))
+    totals = np.maximum(np.round(np.array(CLASS_SHARE) * recordings).astype(np.int64), patients)
+    totals[NORMAL] = recordings - totals[1:].sum()
+    each = np.ones(len(kind_P), dtype=np.int64)
+    for index in np.flatnonzero(patients):
+        spare = totals[index] - patients[index]
+        each[kind_P == index] += rng.multinomial(spare, np.full(patients[index], 1 / patients[index]))
+    return each
+
+
+def _draw_latents(rng: np.random.Generator, patients: Patients, recordings: int, *, by_share: bool) -> pd.DataFrame:
     """One row per recording: who, which stimulus, and the true waves."""
     count = len(patients.hearing_class)
-    each = 1 + rng.multinomial(recordings - count, np.full(count, 1 / count))
+    each = _recordings_each(rng, patients.hearing_class, recordings, by_share=by_share)
     patient = np.repeat(np.arange(count), each)
     level = _kept_levels(rng, draw_sessions(rng, patients.threshold_db), patient)
     rates, shares = np.array(RATES_PER_S).T

@@ -84,6 +84,8 @@ def test_every_class_has_its_quota_of_patients(simulation: Simulation, split: st
 
 def test_weights_restore_the_shares_of_the_clinic(simulation: Simulation) -> None:
     assert simulation.fold.train.weight is None
+    plain = np.bincount(simulation.fold.train.hearing_class) / 1500
+    assert plain == pytest.approx(np.array(cohort.CLASS_SHARE), abs=0.5 / 1500 + 1e-9)
     for part in (simulation.fold.val, simulation.fold.test):
         assert part is not None
         assert part.weight is not None
@@ -92,8 +94,9 @@ def test_weights_restore_the_shares_of_the_clinic(simulation: Simulation) -> Non
         assert share == pytest.approx(np.array(cohort.CLASS_SHARE), rel=1e-5)
 
 
-@pytest.mark.parametrize("recordings", [1, 4, 7, 39])
+@pytest.mark.parametrize("recordings", [1, 4, 7, 16, 39, 61])
 def test_tiny_splits_are_possible(recordings: int) -> None:
+    assert len(simulate_split("train", recordings, 1)[0]) == recordings
     part, latents = simulate_split("test", recordings, 1)
     assert len(part) == len(latents) == recordings
     assert part.weight is not None
