@@ -114,7 +114,7 @@ def _column(latents: pd.DataFrame, name: str) -> NDArray[np.float64]:
 def _recordings_each(
     rng: np.random.Generator, kind_P: NDArray[np.int64], recordings: int, *, by_share: bool
 ) -> NDArray[np.int64]:
-    """Recordings of each patient (P,), at least one: drawn alike for all, or so that classes have their clinic share."""
+    """Recordings of each patient (P,), at least one; `by_share` gives every class its share of them in the clinic."""
     if not by_share:
         return 1 + rng.multinomial(recordings - len(kind_P), np.full(len(kind_P), 1 / len(kind_P)))
     patients = np.bincount(kind_P, minlength=len(CLASS_SHARE))
