@@ -103,6 +103,20 @@ def test_without_a_checkpoint_the_old_history_is_dropped(tmp_path: Path) -> None
     assert (tmp_path / "history.jsonl").read_text() == (tmp_path / "fresh/history.jsonl").read_text()
 
 
+def test_stricter_rules_stop_a_resumed_training_where_they_would_have(tmp_path: Path) -> None:
+    lenient, strict = HealthOptions(class_collapse=None), HealthOptions()
+
+    def train(health: HealthOptions, epochs: int):
+        options = RareOptions(lr=1e-9, epochs=epochs)
+        settings = {"seed": 3, "folder": tmp_path, "data": None, "baselines": BASELINES}
+        return list(run_trial(Rare(), options, health=health, **settings))
+
+    assert len(train(lenient, 10)) == 10
+    again = train(strict, 12)
+    assert again[-1].stop.rule == "class_collapse"
+    assert len(again) < 10
+
+
 def test_an_exception_of_the_task_becomes_a_crash_with_a_traceback(tmp_path: Path) -> None:
     outcomes = list(attempt(steps_of(tmp_path, act="raise"), tmp_path))
     assert [type(outcome) for outcome in outcomes] == [TrialStep, Crash]

@@ -8,17 +8,14 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from optuna.trial import FrozenTrial
-from pydantic import BaseModel
-
-from abr_tune.plan.overrides import ImpossibleOptions, resolve, value_at
+from abr_tune.plan.overrides import ImpossibleOptions
 from abr_tune.plan.plan import Plan
-from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
+from abr_tune.search.ending import OpenTrial, ending_of, failed
 from abr_tune.search.events import (
     EpochDone,
     Listener,
@@ -29,10 +26,11 @@ from abr_tune.search.events import (
     VerdictGiven,
 )
 from abr_tune.search.executor import Job, Ruling
+from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import RANKINGS, Board, Pause, Ranking, milestones
-from abr_tune.search.samplers import SAMPLERS, Observation, distribution
+from abr_tune.search.samplers import Observation
 from abr_tune.search.study import PARKED, VALUES, Ending, Study, ended_record, record_of
-from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
+from abr_tune.trial import HISTORY, TrialStep, read_history, training_config
 from core.health import Verdict
 from core.report import EpochReport
 
@@ -42,32 +40,6 @@ RETRIES: Final = 2
 """Times a trial is started again after its worker died."""
 FAILURES_BEFORE_GIVING_UP: Final = 5
 """Failed trials after which a search is given up in which no trial ever ended otherwise."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A trial that has not ended."""
-
-    number: int
-    name: str | None
-    values: Mapping[str, Any]
-    """Path -> value."""
-    length: int | None = None
-    """Epochs it is going to train, where its options say."""
-    epoch: int = 0
-    """Epochs finished and known."""
-    cleared: int = 0
-    """Epoch up to which no ranking is due any more."""
-    last: EpochReport | None = None
-    """Of its last whole epoch."""
-    broken: EpochReport | None = None
-    """The report from within an epoch it sent last, unless a whole one followed."""
-    verdict: Verdict | None = None
-    """Why it is to be pruned."""
-    parked: bool = False
-    losses: int = 0
-    """Workers that died under it."""
-    seconds: dict[int, float] = field(default_factory=dict)
 
 
 class Driver:
@@ -96,9 +68,8 @@ class Driver:
         self._clock = clock
         self._started = clock()
         self._board = Board(plan.objective.direction)
-        self._sampler = SAMPLERS[plan.sampler.kind](plan.space, plan.sampler, plan.seed, plan.objective.direction)
-        self._distributions = {side.name: distribution(side) for side in plan.space.coordinates}
-        self._open: dict[int, _Open] = {}
+        self._proposals = Proposals(plan)
+        self._open: dict[int, OpenTrial] = {}
         self._queue: deque[int] = deque()
         """Open trials that nobody trains at the moment and that are to go on."""
         self._ended: Counter[str] = Counter()
@@ -106,10 +77,7 @@ class Driver:
         self._ended_by: EndedBy | None = None
         self._failures = 0
         """Failed trials of this process; those of earlier ones may have been mended since."""
-        self._tried: list[BaseModel] = []
-        """Options of the start points so far."""
         self._take_over()
-        self._start_points = deque(plan.start_from)
 
     @property
     def done(self) -> bool:
@@ -152,10 +120,9 @@ class Driver:
         if self._queue:
             return self._go_on(self._open[self._queue.popleft()])
         while self._may_begin():
-            trial = self._begin_start_point() if self._start_points else self._begin_proposal()
-            if trial is not None:
-                self._listener(TrialStarted(trial.number, trial.name, trial.values))
-                return self._job(trial)
+            job = self._begin()
+            if job is not None:
+                return job
         self._prune_parked()
         return None
 
@@ -176,23 +143,14 @@ class Driver:
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. A paused one stays open, for `promote`."""
         trial = self._open[key]
-        value = self._value(trial.last)
-        if trial.parked:
-            return
-        if trial.verdict is not None:
-            self._prune(trial, trial.verdict)
-        elif trial.broken is not None:
-            self._prune(trial, _broke_off(trial.broken))
-        elif value is None:
-            self._prune(trial, self._absent(trial))
-        else:
-            self._end(trial, Ending(state="complete", value=value, attributes=self._scores(trial)))
+        if not trial.parked:
+            self._end(trial, ending_of(trial, self._plan))
 
     def crash(self, key: int, error: str) -> None:
         """The user's code raised: the trial failed, and is not tried again."""
         trial = self._open[key]
         self._failures += 1
-        self._end(trial, Ending(state="failed", attributes=self._scores(trial) | {"error": error}))
+        self._end(trial, failed(trial, error, self._plan))
 
     def lost(self, key: int, error: str) -> None:
         """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
@@ -230,20 +188,17 @@ class Driver:
             number = record.number
             for epoch, value in sorted(stored.intermediate_values.items()):
                 self._board.record(number, epoch, value)
-            if record.name is not None:
-                self._tried.append(self._options(values))
-            if (raw := self._raw(stored, values)) is not None:
-                self._sampler.running(number, raw)
+            self._proposals.known(stored, values, record.name)
             if record.state in {"running", "waiting"}:
                 self._reopen(record, values, stored.system_attrs.get(PARKED))
                 continue
             self._ended[record.state] += 1
             if record.state == "complete":
                 self._complete.add(number)
-            self._sampler.learn(number, self._observed(number, record.state, record.value))
+            self._proposals.learn(number, self._observed(number, record.state, record.value))
 
     def _reopen(self, record: TrialRecord, values: Mapping[str, Any], parked: Mapping[str, Any] | None) -> None:
-        trial = self._open[record.number] = _Open(record.number, record.name, values, epoch=record.epochs)
+        trial = self._open[record.number] = OpenTrial(record.number, record.name, values, epoch=record.epochs)
         history = read_history(self._folder.trial(record.number) / HISTORY)
         trial.seconds = {report.epoch: report.seconds for report in history}
         # A driver that was killed may have died between a report and its ruling; one that was interrupted did not.
@@ -253,65 +208,29 @@ class Driver:
         else:
             trial.parked, trial.verdict = True, Verdict(**parked)
 
-    def _raw(self, stored: FrozenTrial, values: Mapping[str, Any]) -> Mapping[str, Raw] | None:
-        """Where an earlier trial lies in the space as it is now; None when it lies outside."""
-        if not stored.params:
-            return None
-        if all(self._distributions.get(side) == known for side, known in stored.distributions.items()):
-            return stored.params
-        try:
-            return self._plan.space.encode(values)
-        except OutsideSpace:
-            return None
-
-    def _options(self, values: Mapping[str, Any]) -> BaseModel:
-        return resolve(self._plan.task.options, {**self._plan.train, **values})
-
     def _may_begin(self) -> bool:
         counted = self._ended["complete"] + self._ended["pruned"] + len(self._open)
         return not self.gave_up and counted < self._plan.budget.trials
 
-    def _begin_start_point(self) -> _Open | None:
-        """Record the next start point; None when the same configuration was started before."""
-        point = self._start_points.popleft()
-        options = self._options(point.values)
-        if options in self._tried:
-            return None
-        self._tried.append(options)
-        space = self._plan.space
-        values = {path: value_at(options, path) for path in space.paths} | dict(point.values)
+    def _begin(self) -> Job | None:
+        """Record the next proposal and begin it; None when its values make no valid options: that is a failed trial."""
+        proposal = self._proposals.next(self._study.next_number)
+        number = self._study.begin(proposal.raw, proposal.distributions, proposal.values, proposal.name)
+        trial = self._open[number] = OpenTrial(number, proposal.name, proposal.values)
+        self._listener(TrialStarted(number, trial.name, trial.values))
         try:
-            raw = space.encode(values)
-        except OutsideSpace:
-            return self._begin({}, values, point.name)
-        self._sampler.running(self._study.next_number, raw)
-        active = space.propose(lambda side: raw[side.name])
-        return self._begin(raw, {path: values[path] for path in active}, point.name)
-
-    def _begin_proposal(self) -> _Open | None:
-        """Record the sampler's next proposal; None when its values make no valid options, which is a failed trial."""
-        raw = self._sampler.propose(self._study.next_number)
-        trial = self._begin(raw, self._plan.space.propose(lambda side: raw[side.name]), None)
-        try:
-            self._options(trial.values)
+            return self._job(trial)
         except ImpossibleOptions as error:
-            self._listener(TrialStarted(trial.number, None, trial.values))
-            self.crash(trial.number, f"its values make no valid options: {error}")
+            self.crash(number, f"its values make no valid options: {error}")
             return None
-        return trial
 
-    def _begin(self, raw: Mapping[str, Raw], values: Mapping[str, Any], name: str | None) -> _Open:
-        number = self._study.begin(raw, {side: self._distributions[side] for side in raw}, values, name)
-        self._open[number] = _Open(number, name, values)
-        return self._open[number]
-
-    def _go_on(self, trial: _Open) -> Job:
+    def _go_on(self, trial: OpenTrial) -> Job:
         self._study.resume(trial.number)
         self._listener(TrialStarted(trial.number, trial.name, trial.values, trial.epoch))
         return self._job(trial)
 
-    def _job(self, trial: _Open) -> Job:
-        plan, options = self._plan, self._options(trial.values)
+    def _job(self, trial: OpenTrial) -> Job:
+        plan, options = self._plan, self._proposals.options(trial.values)
         length = getattr(options, "epochs", None)
         trial.length = length if isinstance(length, int) else None
         due = milestones(plan.pruner, trial.length)
@@ -326,7 +245,7 @@ class Driver:
             milestones=tuple(epoch for epoch in due if epoch > trial.epoch),
         )
 
-    def _note(self, trial: _Open, report: EpochReport) -> None:
+    def _note(self, trial: OpenTrial, report: EpochReport) -> None:
         """Record an epoch. One that is known already comes from a checkpoint; an earlier one from a fresh start."""
         value, known = self._value(report), self._board.curve(trial.number)
         trial.seconds[report.epoch] = report.seconds
@@ -342,7 +261,7 @@ class Driver:
             self._study.report(trial.number, report.epoch, value)
         self._listener(EpochDone(trial.number, report, value))
 
-    def _rank(self, trial: _Open) -> Ruling:
+    def _rank(self, trial: OpenTrial) -> Ruling:
         """Compare with the other trials; never twice at an epoch, and never at a trial's last."""
         if trial.epoch <= trial.cleared or trial.epoch == trial.length:
             return "go_on"
@@ -359,39 +278,19 @@ class Driver:
     def _value(self, report: EpochReport | None) -> float | None:
         return None if report is None else report.metrics.get(self._plan.objective.metric)
 
-    def _scores(self, trial: _Open) -> dict[str, Any]:
-        """What the study is told of any ended trial; metrics that decide something have a column of their own."""
-        scores: dict[str, Any] = {"epoch": trial.epoch, "seconds": round(sum(trial.seconds.values()), 3)}
-        if trial.last is None:
-            return scores
-        metrics = dict(trial.last.metrics)
-        headline = {self._plan.objective.metric, *(criterion.metric for criterion in self._plan.gate)}
-        return scores | {"metrics": metrics} | {name: metrics[name] for name in sorted(headline & metrics.keys())}
-
-    def _absent(self, trial: _Open) -> Verdict:
-        metric = self._plan.objective.metric
-        reason = "it was never reported" if trial.last is None else trial.last.absent.get(metric, "it was not reported")
-        why = f"{metric} is absent at the end: {reason}"
-        return Verdict(level="stop", rule="objective_absent", why=why, epoch=trial.epoch)
-
     def _prune_parked(self) -> None:
         """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
         if not self._queue and all(trial.parked for trial in self._open.values()):
             for trial in list(self._open.values()):
-                if trial.verdict is not None:
-                    self._prune(trial, trial.verdict)
+                self._end(trial, ending_of(trial, self._plan))
 
-    def _prune(self, trial: _Open, verdict: Verdict) -> None:
-        why = {"pruned_by": verdict.rule, "why": verdict.why, "evidence": plain(verdict.evidence)}
-        self._end(trial, Ending(state="pruned", attributes=self._scores(trial) | why))
-
-    def _end(self, trial: _Open, ending: Ending) -> None:
+    def _end(self, trial: OpenTrial, ending: Ending) -> None:
         self._study.finish(trial.number, ending)
         del self._open[trial.number]
         self._ended[ending.state] += 1
         if ending.state == "complete":
             self._complete.add(trial.number)
-        self._sampler.learn(trial.number, self._observed(trial.number, ending.state, ending.value))
+        self._proposals.learn(trial.number, self._observed(trial.number, ending.state, ending.value))
         self._listener(TrialFinished(ended_record(trial.number, trial.name, trial.values, ending)))
 
     def _observed(self, number: int, state: TrialState, value: float | None) -> Observation | None:
@@ -399,13 +298,3 @@ class Driver:
         if state == "failed":
             return None
         return Observation(value=value) if value is not None else Observation(curve=dict(self._board.curve(number)))
-
-
-def _broke_off(report: EpochReport) -> Verdict:
-    return Verdict(
-        level="stop",
-        rule="non_finite",
-        why=f"training broke off within epoch {report.epoch}: something was not finite",
-        epoch=report.epoch,
-        evidence=report.evidence,
-    )

@@ -103,6 +103,32 @@ def test_metrics_that_decide_have_a_column_and_all_are_in_one_attribute(searched
     assert set(said) == {"start_point", "epoch", "seconds", "metrics", METRIC, "val/class/accuracy"}
 
 
+def test_the_sampler_learns_from_each_ending_what_it_may(searched) -> None:
+    folder, _, _ = searched
+    driver, study = driver_of(plan(sampler=Sampler(kind="tpe"), train={"epochs": 12}), folder)
+    seen = driver._proposals._sampler._study.get_trials()
+    study.close()
+    # The five start points lie outside the space (huge, tiny: the rate; buggy, silent: what is not searched) but one.
+    assert [trial.state for trial in seen] == [TrialState.COMPLETE] * 4
+    assert seen[0].params == {"lr": 0.5, "power": 1.0}
+    assert [trial.value for trial in seen] == [trial.value for trial in stored(folder)[4:]]
+
+
+def test_a_stopped_trial_teaches_at_its_epoch_and_a_failed_one_nothing(tmp_path: Path) -> None:
+    points = (StartPoint("weak", {"lr": 0.001, "power": 0.0}), StartPoint("sound", {"lr": 0.5}))
+    chosen = plan(start_from=points, budget=Budget(trials=2), train={"epochs": 12}, sampler=Sampler(kind="tpe"))
+    assert [record.pruned_by for record in run(chosen, tmp_path).records] == ["class_collapse", None]
+    failing = replace(chosen, train={"epochs": 12, "act": "raise"}, budget=Budget(trials=3))
+    run(failing, tmp_path)
+    driver, study = driver_of(chosen, tmp_path)
+    weak, sound, *failed = driver._proposals._sampler._study.get_trials()
+    study.close()
+    assert (weak.state, sound.state) == (TrialState.PRUNED, TrialState.COMPLETE)
+    assert weak.intermediate_values == stored(tmp_path)[0].intermediate_values
+    assert weak.value is None or weak.value == weak.intermediate_values[max(weak.intermediate_values)]
+    assert {trial.state for trial in failed} == {TrialState.FAIL}
+
+
 def test_start_points_come_first_and_failures_do_not_count(searched) -> None:
     _, outcome, _ = searched
     assert [record.name for record in outcome.records[:5]] == ["huge", "tiny", "buggy", "silent", "sound"]
@@ -134,7 +160,7 @@ def test_start_points_outside_the_space_run_and_do_not_teach(tmp_path: Path) -> 
     outside, inside = stored(tmp_path)
     assert (outside.params, inside.params) == ({}, {"lr": 0.5, "power": 1.0})
     driver, study = driver_of(replace(chosen, sampler=Sampler(kind="tpe")), tmp_path)
-    assert [trial.params for trial in driver._sampler._study.get_trials()] == [{"lr": 0.5, "power": 1.0}]
+    assert [trial.params for trial in driver._proposals._sampler._study.get_trials()] == [{"lr": 0.5, "power": 1.0}]
     study.close()
 
 
@@ -284,6 +310,19 @@ def test_a_paused_trial_stays_paused_over_a_restart_and_is_pruned_at_the_end(tmp
         ("pruned", "successive_halving", 2),
         ("pruned", "successive_halving", 2),
     ]
+    study.close()
+
+
+def test_a_paused_trial_of_a_killed_driver_is_not_paused_again_where_it_stood(tmp_path: Path) -> None:
+    chosen = plan(budget=Budget(trials=1))
+    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
+    _train_until_ruled(driver, driver.ask(), chosen)
+    study.close()  # nobody told the study that the driver would end
+    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
+    assert driver.parked == (0,)
+    driver.promote(0)
+    _train_until_ruled(driver, driver.ask(), chosen)
+    assert study.record(0).state == "complete"
     study.close()
 
 

@@ -1,0 +1,93 @@
+"""What is tried next: the start points in their order, then the sampler's proposals."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+from pydantic import BaseModel
+
+from abr_tune.plan.overrides import resolve, value_at
+from abr_tune.plan.plan import Plan, StartPoint
+from abr_tune.plan.space import OutsideSpace, Raw
+from abr_tune.search.samplers import SAMPLERS, Observation, distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A configuration to be tried."""
+
+    values: Mapping[str, Any]
+    """Path -> value."""
+    raw: Mapping[str, Raw]
+    """Coordinate -> value; empty for a start point outside the space, which does not train the sampler."""
+    distributions: Mapping[str, BaseDistribution]
+    """Coordinate -> distribution, of the coordinates in `raw`."""
+    name: str | None = None
+    """The start point's."""
+
+
+class Proposals:
+    """Start points and sampler of one plan, with what the sampler has learnt."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._sampler = SAMPLERS[plan.sampler.kind](plan.space, plan.sampler, plan.seed, plan.objective.direction)
+        self._sides = {side.name: distribution(side) for side in plan.space.coordinates}
+        self._waiting = deque(plan.start_from)
+        self._started: list[BaseModel] = []
+        """Options of the start points so far: the same configuration is not tried twice for its two names."""
+
+    def options(self, values: Mapping[str, Any]) -> BaseModel:
+        """The training options of a configuration. Raises `ImpossibleOptions`."""
+        return resolve(self._plan.task.options, {**self._plan.train, **values})
+
+    def known(self, stored: FrozenTrial, values: Mapping[str, Any], name: str | None) -> None:
+        """Hear of a trial the study holds from an earlier process."""
+        if name is not None:
+            self._started.append(self.options(values))
+        raw = self._place_of(stored, values)
+        if raw:
+            self._sampler.running(stored.number, raw)
+
+    def learn(self, number: int, observation: Observation | None) -> None:
+        """A trial has ended; None when nothing can be learnt from it."""
+        self._sampler.learn(number, observation)
+
+    def next(self, number: int) -> Proposal:
+        """The configuration for the trial with this number."""
+        while self._waiting:
+            point = self._waiting.popleft()
+            options = self.options(point.values)
+            if options not in self._started:
+                self._started.append(options)
+                return self._start_point(point, options, number)
+        raw = self._sampler.propose(number)
+        return self._inside(raw, self._plan.space.propose(lambda side: raw[side.name]), None)
+
+    def _start_point(self, point: StartPoint, options: BaseModel, number: int) -> Proposal:
+        space = self._plan.space
+        values = {path: value_at(options, path) for path in space.paths} | dict(point.values)
+        try:
+            raw = space.encode(values)
+        except OutsideSpace:
+            return Proposal(values, {}, {}, point.name)
+        self._sampler.running(number, raw)
+        active = space.propose(lambda side: raw[side.name])
+        return self._inside(raw, {path: values[path] for path in active}, point.name)
+
+    def _inside(self, raw: Mapping[str, Raw], values: Mapping[str, Any], name: str | None) -> Proposal:
+        return Proposal(values, raw, {side: self._sides[side] for side in raw}, name)
+
+    def _place_of(self, stored: FrozenTrial, values: Mapping[str, Any]) -> Mapping[str, Raw]:
+        """Where an earlier trial lies in the space as it is now; empty when outside."""
+        if all(self._sides.get(side) == known for side, known in stored.distributions.items()):
+            return stored.params
+        try:
+            return self._plan.space.encode(values)
+        except OutsideSpace:
+            return {}
