@@ -74,12 +74,11 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
     Raises:
         UserError: the data cannot be used; the message of the task's `load` says why.
     """
-    dataset, fingerprint, baselines = None, "none", {}
+    dataset, fingerprint = None, "none"
     if plan.data is not None:
         console.print("loading data ...", style="dim")
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
-        baselines = dict(plan.task.baselines(dataset))
     described = environment.describe(
         seed=plan.seed,
         confirmation_seeds=confirmation_seeds(plan),
@@ -94,7 +93,7 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         console=console,
         dataset=dataset,
         fingerprint=fingerprint,
-        baselines=baselines,
+        baselines=plan.task.baselines(dataset),
         cluster=cluster,
     )
 

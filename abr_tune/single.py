@@ -95,7 +95,6 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     told = training_config(config.task_name, options, seed=config.seed, data=config.data_from(folder))
-    baselines = {} if dataset is None else dict(task.baselines(dataset))
     steps = run_trial(
         task,
         options,
@@ -103,7 +102,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
         folder=folder,
         data=dataset,
         health=task.health,
-        baselines=baselines,
+        baselines=task.baselines(dataset),
         config=told,
     )
     outcome: TrialStep | Crash | None = None

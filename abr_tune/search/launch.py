@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -118,6 +119,8 @@ class Cluster:
         settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
             _require_token()
+            # A task of the user's own lies beside its space file: the workers must find it there too.
+            os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             settings |= {
                 "num_cpus": self._jobs * self._resources.cpus,
                 "include_dashboard": False,
