@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from abr_tune.search.events import EpochDone, Event, Listener, TrialFinished, TrialStarted, VerdictGiven
+from abr_tune.search.events import EpochDone, Event, Listener, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -75,6 +75,16 @@ class Scoreboard:
     best: tuple[float, int] | None = None
     epochs: int = 0
     unpruned: int = 0
+    earlier: int = 0
+    """Trials that had ended before this command."""
+
+    def recall(self, records: Iterable[TrialRecord]) -> None:
+        """Take in the trials that ended in earlier commands of the same run."""
+        for record in records:
+            if record.state in {"complete", "pruned", "failed"}:
+                self.epochs += record.epochs
+                self._end(record)
+        self.earlier = self.done
 
     def see(self, event: Event) -> None:
         """Take in what happened."""
@@ -90,13 +100,16 @@ class Scoreboard:
                 self.running.setdefault(number, Running("")).health = f"{verdict.level}: {verdict.rule}"
             case TrialFinished(record):
                 self.running.pop(record.number, None)
-                self.finished[record.state] += 1
-                if record.state != "failed":
-                    self.unpruned += self.epochs_per_trial or record.epochs
-                if record.pruned_by:
-                    self.pruned_by[record.pruned_by] += 1
-                if record.state == "complete" and record.value is not None and self.beats(record.value):
-                    self.best = (record.value, record.number)
+                self._end(record)
+
+    def _end(self, record: TrialRecord) -> None:
+        self.finished[record.state] += 1
+        if record.state != "failed":
+            self.unpruned += self.epochs_per_trial or record.epochs
+        if record.pruned_by:
+            self.pruned_by[record.pruned_by] += 1
+        if record.state == "complete" and record.value is not None and self.beats(record.value):
+            self.best = (record.value, record.number)
 
     def beats(self, value: float) -> bool:
         """Whether `value` is better than the best so far."""
@@ -111,10 +124,11 @@ class Scoreboard:
 
     def left(self) -> float | None:
         """Seconds until the search is over at the present pace, None while nothing has finished."""
-        if not self.done:
+        here = self.done - self.earlier
+        if not here:
             return None
         now = time.monotonic()
-        by_pace = (now - self.started) / self.done * max(0, self.trials - self.done)
+        by_pace = (now - self.started) / here * max(0, self.trials - self.done)
         return by_pace if self.deadline is None else min(by_pace, max(0.0, self.deadline - now))
 
     def counts(self) -> str:

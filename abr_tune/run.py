@@ -27,6 +27,7 @@ from abr_tune.runs import RunFolder, sole_driver, write_json
 from abr_tune.search.events import EpochDone, Event, TrialRecord
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
+from abr_tune.search.study import read_records, storage_of
 from abr_tune.summary import Spent, sentences, summarise
 from abr_tune.trial import HISTORY, read_history
 from core.tasks.task import Reference
@@ -84,6 +85,8 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
         epochs_per_trial=getattr(resolve(plan.task.options, plan.train), "epochs", None),
         deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
     )
+    if storage_of(materials.run.path) is not None:
+        board.recall(read_records(materials.run.path))
     with (
         journal(materials.run.events) as write,
         watching(board, console=materials.console, quiet=launch.json) as show,

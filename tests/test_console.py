@@ -109,3 +109,22 @@ def test_times_and_values_are_brief() -> None:
     assert [clock(seconds) for seconds in (0.4, 59.6, 75, 7384)] == ["0s", "1m00s", "1m15s", "2h03m"]
     assert brief([0.1, 0.25]) == "[0.1, 0.25]"
     assert brief("focal") == "focal"
+
+
+def test_a_continued_run_counts_what_ended_before() -> None:
+    """Numbers go on; the pace is that of this command alone."""
+    now = time.monotonic()
+    scores = Scoreboard(objective=Objective("x/y/z"), trials=4, epochs_per_trial=10, started=now - 10)
+    scores.recall(
+        [
+            finished(0, 0.5).record,
+            stopped().record,
+            TrialRecord(number=2, name=None, state="waiting", value=None, params={}, epochs=3),
+        ]
+    )
+    assert (scores.done, scores.best, scores.left()) == (2, (0.5, 0), None)
+    assert scores.counts().startswith("2/4 trials  1 kept  1 pruned  0 failed  14 epochs, 6 saved")
+    scores.see(finished(2, 0.4))
+    left = scores.left()
+    assert left is not None
+    assert abs(left - 10) < 1
