@@ -22,6 +22,7 @@ from abr_tune.journal import journal
 from abr_tune.materials import Launch, Materials, gather
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
+from abr_tune.plan.space import OutsideSpace
 from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
 from abr_tune.search.events import EpochDone, Event, TrialRecord
@@ -86,7 +87,10 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
         deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
     )
     if storage_of(materials.run.path) is not None:
-        board.recall(read_records(materials.run.path))
+        earlier = read_records(materials.run.path)
+        board.recall(earlier)
+        if earlier and not launch.json:
+            materials.console.print(continuing(plan, earlier))
     with (
         journal(materials.run.events) as write,
         watching(board, console=materials.console, quiet=launch.json) as show,
@@ -108,6 +112,22 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
             listener=tell,
             cluster=materials.cluster,
         )
+
+
+def continuing(plan: Plan, earlier: Sequence[TrialRecord]) -> str:
+    """What of an earlier search still counts: a changed space keeps the trials that lie in it."""
+    inside = sum(_lies_in(plan, record) for record in earlier)
+    said = f"continuing: {len(earlier)} trials from before"
+    outside = len(earlier) - inside
+    return said + (f"; {outside} lie outside the space as it is now and do not teach the sampler" if outside else "")
+
+
+def _lies_in(plan: Plan, record: TrialRecord) -> bool:
+    try:
+        plan.space.encode(record.params)
+    except OutsideSpace:
+        return False
+    return True
 
 
 def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: int, watch: _Stopwatch) -> Exit:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -96,7 +97,12 @@ class Study:
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names([objective.metric])
             self._study_id = self._storage.get_study_id_from_name(name)
-        self._ids = {trial.number: trial._trial_id for trial in self.trials()}
+        self._ids: dict[int, int] = {}
+        self._sides: dict[str, BaseDistribution] = {}
+        """Coordinate as it is called in the study -> its distribution there."""
+        for trial in self.trials():
+            self._ids[trial.number] = trial._trial_id
+            self._sides |= trial.distributions
 
     @property
     def next_number(self) -> int:
@@ -130,10 +136,11 @@ class Study:
 
         `raw` and `distributions` are by coordinate and empty for a start point outside the space; `values` are by path.
         """
+        called = {side: self._called(side, distributions[side]) for side in raw}
         trial = create_trial(
             state=TrialState.RUNNING,
-            params=dict(raw),
-            distributions=dict(distributions),
+            params={called[side]: value for side, value in raw.items()},
+            distributions={called[side]: distributions[side] for side in raw},
             user_attrs={} if name is None else {NAME: name},
             system_attrs={VALUES: dict(values)},
         )
@@ -143,6 +150,19 @@ class Study:
                 number = int(session.get_one(models.TrialModel, trial_id).number)
         self._ids[number] = trial_id
         return number
+
+    def _called(self, side: str, distribution: BaseDistribution) -> str:
+        """What a coordinate is called in the study: another name where an earlier space had other choices for it.
+
+        Optuna refuses a parameter whose choices or kind change within a study.
+        """
+        for name in chain([side], (f"{side} ({edition})" for edition in count(2))):
+            try:
+                check_distribution_compatibility(self._sides.setdefault(name, distribution), distribution)
+            except ValueError:
+                continue
+            return name
+        raise AssertionError("there is always another name")
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Note the finite objective of a running trial; written within about a second, and before its state changes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from abr_tune.errors import StorageFault
@@ -174,3 +174,16 @@ def test_a_damaged_database_is_a_storage_fault(study: Study, tmp_path: Path) -> 
     raw.close()
     with pytest.raises(StorageFault, match="does not answer"):
         study.finish(number, Ending(state="failed", attributes={"error": "x"}))
+
+
+def test_a_coordinate_with_other_choices_gets_another_name(tmp_path: Path) -> None:
+    """Optuna refuses changed choices within a study; the run goes on all the same."""
+    study = Study(sqlite_url(tmp_path / "study.db"), "s", Objective("val/toy/score"))
+    for choices in (("a", "b"), ("a", "b"), ("a", "c"), ("a", "b")):
+        study.begin({"x": "a"}, {"x": CategoricalDistribution(choices)}, {"x": "a"}, None)
+    assert [list(trial.params) for trial in study.trials()] == [["x"], ["x"], ["x (2)"], ["x"]]
+    study.close()
+    again = Study(sqlite_url(tmp_path / "study.db"), "s", Objective("val/toy/score"))
+    again.begin({"x": "a"}, {"x": CategoricalDistribution(("a", "c"))}, {"x": "a"}, None)
+    assert list(again.trials()[-1].params) == ["x (2)"]
+    again.close()
