@@ -41,6 +41,22 @@ class Finalist:
         return stdev(values) if len(values) > 1 else None
 
 
+    @property
+    def reach(self) -> float | None:
+        """How far a further fresh run may lie from the searched value: in 19 of 20 cases no farther; None untold.
+
+        The distance of the mean from the searched value, and half of the 95 % prediction interval of one more run,
+        t(0.975, n - 1) sd sqrt(1 + 1/n).
+        """
+        runs = sum(value is not None for value in self.values)
+        if self.mean is None or self.sd is None:
+            return None
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, runs - 1)) * self.sd * (1 + 1 / runs) ** 0.5
+        return abs(self.mean - self.searched) + half
+
+
 def leaders(records: Iterable[TrialRecord], objective: Objective, top: int) -> list[TrialRecord]:
     """The `top` complete trials by searched value, best first; equal values in the order they were tried."""
     sign = -1 if objective.direction == "maximize" else 1

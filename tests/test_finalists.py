@@ -40,6 +40,14 @@ def test_the_fresh_seeds_decide() -> None:
     assert steady.sd == pytest.approx(0.0707107, abs=1e-6)
 
 
+def test_the_reach_of_a_fresh_run_follows_from_the_spread() -> None:
+    """Values 0.65 and 0.75 around 0.7, searched 0.72: 0.02 + t(0.975, 1) * 0.0707107 * sqrt(1.5) = 1.1204."""
+    steady = finalist(record(1, 0.72), [report(0.65), report(0.75)], UP)
+    # t(0.975, 1) is 12.7062.
+    assert steady.reach == pytest.approx(0.02 + 12.7062 * 0.0707107 * 1.2247449, abs=1e-4)
+    assert finalist(record(1, 0.72), [report(0.65)], UP).reach is None
+
+
 def test_a_leader_that_broke_on_a_fresh_seed_comes_last() -> None:
     """One run without a value weighs more than a high mean of the rest."""
     broken = finalist(record(0, 0.9), [report(0.9), None], UP)
