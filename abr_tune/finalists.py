@@ -54,7 +54,8 @@ class Finalist:
         from scipy.stats import t
 
         half = float(t.ppf(0.975, runs - 1)) * self.sd * (1 + 1 / runs) ** 0.5
-        return abs(self.mean - self.searched) + half
+        reach: float = abs(self.mean - self.searched) + half
+        return reach
 
 
 def leaders(records: Iterable[TrialRecord], objective: Objective, top: int) -> list[TrialRecord]:
