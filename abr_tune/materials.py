@@ -37,6 +37,8 @@ class Launch:
     """Set an earlier run of the name aside."""
     json: bool = False
     """Print the summary as JSON on standard output instead of sentences."""
+    command: str = "the same command"
+    """What continues the run when it is interrupted."""
     started: float = field(default_factory=time.monotonic)
     """Monotonic time at which the command began."""
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from abr_tune.confirm import confirm
@@ -133,12 +132,7 @@ def _lies_in(plan: Plan, record: TrialRecord) -> bool:
 def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: int, watch: _Stopwatch) -> Exit:
     """Leave a summary and say how to go on."""
     _summarise(materials, "interrupted", records, (), watch)
-    command = f"abr-tune run {materials.plan.file}"
-    if materials.launch.out != Path("results"):
-        command += f" --out {materials.launch.out}"
-    if materials.plan.name != materials.plan.file.stem:
-        command += f" --name {materials.plan.name}"
-    materials.console.print(f"interrupted; continue with: {command}", markup=False)
+    materials.console.print(f"interrupted; continue with: {materials.launch.command}", markup=False)
     return Exit(128 + signal)
 
 

@@ -39,10 +39,11 @@ def train_config(
     out: Path,
     trust_code: bool,
     as_json: bool,
+    command: str,
 ) -> Exit:
     """Train a configuration with its own seed and `seeds - 1` fresh ones; prints scores beside claims.
 
-    Files lie in `out/trained/<name>-<seed>/`, which an interrupted training goes on from.
+    Files lie in `out/trained/<name>-<seed>/`, which an interrupted training goes on from when `command` is given again.
 
     Raises:
         UserError: a mistake in the file or the data.
@@ -58,7 +59,7 @@ def train_config(
             with sole_driver(folder):
                 last = _train(replace(config, seed=seed), dataset, folder, lambda: bool(interruption))
             if interruption.signal is not None:
-                stderr_console().print(f"interrupted; continue with: abr-tune train {file}", markup=False)
+                stderr_console().print(f"interrupted; continue with: {command}", markup=False)
                 return Exit(128 + interruption.signal)
             rows.append(_row(config, seed, folder, last, overridden=bool(overrides)))
     if as_json:

@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from abr_tune.cli.again import typed_again
 from abr_tune.cli.arguments import Json, Out, Overrides, TrustCode
 
 STARTED = time.monotonic()
 
 
 def run(
+    context: typer.Context,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A space file; `abr-tune init` writes one to start from.")
     ],
@@ -77,6 +79,14 @@ def run(
         preview(plan)
         raise typer.Exit
     launch = Launch(
-        out=out, jobs=jobs, storage=storage, executor=executor, address=address, fresh=fresh, json=json, started=STARTED
+        out=out,
+        jobs=jobs,
+        storage=storage,
+        executor=executor,
+        address=address,
+        fresh=fresh,
+        json=json,
+        command=typed_again(context, without="fresh"),
+        started=STARTED,
     )
     raise typer.Exit(search(plan, launch))

@@ -53,7 +53,7 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     folder = RunFolder(find_run(run, out))
     summary = folder.read_summary()
     if summary is None:
-        raise UserError(f"run {folder.name} has no summary yet; continue it with: abr-tune run {folder.space}")
+        raise UserError(f"run {folder.name} has no summary yet; the `abr-tune run` that began it continues it")
     if json:
         _print_json(summary)
         return

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from abr_tune.cli.again import typed_again
 from abr_tune.cli.arguments import Json, Out, Overrides, TrustCode
 
 
 def train(
+    context: typer.Context,
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="A training configuration, such as a run's best.yaml.")
     ],
@@ -41,6 +43,13 @@ def train(
 
     raise typer.Exit(
         train_config(
-            config, overrides=overrides or (), seeds=seeds, epochs=epochs, out=out, trust_code=trust_code, as_json=json
+            config,
+            overrides=overrides or (),
+            seeds=seeds,
+            epochs=epochs,
+            out=out,
+            trust_code=trust_code,
+            as_json=json,
+            command=typed_again(context),
         )
     )
