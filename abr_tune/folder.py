@@ -28,7 +28,8 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
     if fresh:
         _set_aside(folder, say)
     described = describe_plan(plan)
-    if folder.plan.exists():
+    # Before the first event nothing was trained: a file that was mended meanwhile spoils no comparison.
+    if folder.plan.exists() and folder.events.exists():
         _refuse_another(folder, described)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_atomically(folder.space, plan.file.read_text(encoding="utf-8"))
