@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from abr_tune.errors import UserError
 from abr_tune.export import WEIGHTS
@@ -49,16 +53,23 @@ def predict_file(trained: Trained, file: Path, to: Path) -> int:
     Raises:
         UserError: the file cannot be used, or the target has another suffix.
     """
-    writers = {".parquet": "to_parquet", ".csv": "to_csv"}
-    if to.suffix not in writers:
+    if to.suffix not in {".parquet", ".csv"}:
         raise UserError(f"predictions go to a .parquet or .csv file, not to {to}")
     try:
         table = trained.config.task.predict(trained.weights, file)
     except (ValueError, OSError, NotImplementedError) as mistake:
         raise UserError(f"no predictions for {file}: {mistake}") from mistake
     to.parent.mkdir(parents=True, exist_ok=True)
-    getattr(table, writers[to.suffix])(to, index=False)
+    if to.suffix == ".parquet":
+        table.to_parquet(to, index=False)
+    else:
+        table.map(_cell).to_csv(to, index=False)
     return len(table)
+
+
+def _cell(value: Any) -> Any:
+    """A series of numbers, such as a signal, as one line of JSON: a cell of a CSV file holds text."""
+    return json.dumps(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def evaluate_on(trained: Trained, split: str) -> Scores:
