@@ -13,6 +13,7 @@ from abr_tune.errors import UserError
 from abr_tune.finalists import Finalist
 from abr_tune.materials import Materials
 from abr_tune.plan.config import load_config
+from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.yaml import dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.events import TrialRecord
@@ -37,7 +38,7 @@ def write_best(materials: Materials, record: TrialRecord, finalist: Finalist) ->
     content: dict[str, Any] = dict(read(run.trial(record.number) / CONFIG).data)
     if plan.data is not None:
         content["data"] = plan.data_from(run.path)
-    content["objective"] = {plan.objective.direction: plan.objective.metric}
+    content |= _judged_by(describe_plan(plan))
     content["claims"] = claims_of(record)
     content["tolerance"] = {"same_seed": 0.0}
     if finalist.reach is not None:
@@ -79,6 +80,7 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
     config = load_config(source, trust_code=trust_code)
     if config.data is not None:
         content["data"] = config.data_from(to.parent if to else Path())
+    content |= _judged_by(read(run.plan).data)
     content["claims"] = claims_of(records[number])
     content["tolerance"] = {"same_seed": 0.0}
     content["provenance"] = _provenance(run.name, records[number], _fingerprint(run))
@@ -87,6 +89,11 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
         to.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(to, text)
     return text
+
+
+def _judged_by(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a plan that decide how long its trials are trained and what they score."""
+    return {key: planned[key] for key in ("objective", "health")}
 
 
 def _provenance(name: str, record: TrialRecord, fingerprint: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
         seed=config.seed,
         folder=folder,
         data=dataset,
-        health=task.health,
+        health=config.health,
         baselines=task.baselines(dataset),
         config=told,
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
+from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
 from abr_tune.plan.relocate import relocated
 from abr_tune.plan.schema import ConfigFile
@@ -18,6 +19,7 @@ from abr_tune.plan.sections import check_keys, read_data, read_objective, read_t
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.training import read_options, refuse_misfits
 from abr_tune.plan.yaml import dump, read
+from core.health import HealthOptions
 from core.tasks.task import Objective, Task
 
 
@@ -36,6 +38,8 @@ class Config:
     seed: int = 0
     objective: Objective | None = None
     """The metric it was found by; the task's own when the file names none, None when neither does."""
+    health: HealthOptions
+    """The rules that watch it."""
     claims: Mapping[str, float] = field(default_factory=dict)
     tolerance: Mapping[str, float] = field(default_factory=dict)
     """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
@@ -67,6 +71,7 @@ def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: 
     values = _read_train(source, task.options)
     named = "objective" in source.data
     objective = read_objective(source, task) if named else task.objective
+    health = read_health(source, task)
     source.finish()
     text = ConfigFile.model_validate_json(strict_json(source.data), strict=True)
     return Config(
@@ -77,6 +82,7 @@ def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: 
         options=resolve(task.options, values),
         seed=text.seed,
         objective=objective,
+        health=health,
         claims=text.claims,
         tolerance=text.tolerance,
         provenance=text.provenance,
@@ -92,6 +98,7 @@ def dump_config(config: Config, *, comment: str = "") -> str:
     content["seed"] = config.seed
     if config.objective is not None:
         content["objective"] = {config.objective.direction: config.objective.metric}
+    content["health"] = to_jsonable_python(config.health, by_alias=True, inf_nan_mode="constants")
     for key in ("claims", "tolerance", "provenance"):
         if getattr(config, key):
             content[key] = dict(getattr(config, key))

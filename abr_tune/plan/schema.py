@@ -211,6 +211,8 @@ class ConfigFile(Section):
     """Metric -> value this configuration is said to reach."""
     objective: Any = None
     """The metric it was found by; the task's own when omitted."""
+    health: dict[str, Any] = {}
+    """Rules that watch the training; omitted ones keep the task's defaults, null or off switches one off."""
     tolerance: dict[str, Finite] = {}
     """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
     provenance: dict[str, Any] = {}
