@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from abr_tune.cli.arguments import Json, Out, Run
+
+WIDTH_OF_A_PIPE: Final = 2000
+"""Characters of a line beyond which even a pipe gets it shortened."""
 
 
 def ls(out: Out = Path("results"), json: Json = False) -> None:
@@ -113,7 +117,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, sample in rows[0].items():
         table.add_column(
@@ -121,7 +125,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         )
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
-    console.print(table, width=None if console.is_terminal else 400)
+    console.print(table)
 
 
 def _cell(value: object) -> str:
