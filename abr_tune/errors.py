@@ -3,9 +3,9 @@
     AbrTuneError
     ├── UserError            exit 2: a mistake in a file, an option or a path
     ├── EnvironmentFault     exit 4: a missing extra, disk, filesystem
-    └── StorageFault         exit 5: the study's storage cannot be reached
+    ├── StorageFault         exit 5: the study's storage cannot be reached
+    └── OurFault             exit 3: anything else; its traceback is in a log
 
-Anything else that reaches the top is a fault of ours: exit 3 and a traceback in the log.
 Exceptions hold data in `args`, so that they survive the way back from a worker; the words are made in `__str__`.
 """
 
@@ -52,6 +52,17 @@ class StorageFault(AbrTuneError):
     """The study's storage stayed unreachable or locked for its whole retry budget."""
 
     exit = Exit.STORAGE
+
+
+class OurFault(AbrTuneError):
+    """Something was raised that nobody foresaw."""
+
+    def __init__(self, what: str, log: str) -> None:
+        super().__init__(what, log)
+
+    def __str__(self) -> str:
+        what, log = self.args
+        return f"abr-tune: a fault of ours: {what}\nthe traceback is in {log}"
 
 
 @dataclass(frozen=True, slots=True)

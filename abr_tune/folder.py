@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from abr_tune.errors import UserError
+from abr_tune.errors import AbrTuneError, OurFault, UserError
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.plan import Plan
@@ -24,6 +24,7 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
 
     Raises:
         UserError: the folder holds a run of something else; it is left as it is.
+        OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
     if fresh:
         _set_aside(folder, say)
@@ -41,9 +42,12 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
     logger.addHandler(handler)
     try:
         yield
-    except Exception:
+    except AbrTuneError:
         logger.exception("the run ended")
         raise
+    except Exception as fault:
+        logger.exception("the run ended")
+        raise OurFault(f"{type(fault).__name__}: {fault}", str(folder.log)) from fault
     finally:
         logger.removeHandler(handler)
         handler.close()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from abr_tune.errors import AbrTuneError, Exit
+from abr_tune.errors import AbrTuneError, Exit, OurFault
+
+LOG: Final = Path("abr-tune-fault.log")
+"""Where the traceback of a command lies that has no run folder."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -24,19 +26,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stderr.write(f"{ending}\n")
         sys.exit(ending.exit)
     except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3
-        place = _record()
-        sys.stderr.write(f"abr-tune: a fault of ours: {type(fault).__name__}: {fault}\nthe traceback is in {place}\n")
+        LOG.write_text(traceback.format_exc(), encoding="utf-8")
+        sys.stderr.write(f"{OurFault(f'{type(fault).__name__}: {fault}', str(LOG))}\n")
         sys.exit(Exit.OUR_FAULT)
     sys.exit(Exit.DONE)
-
-
-def _record() -> Path:
-    """Write the traceback being handled to the log of the run under way, or to a file here; returns where it is."""
-    logger = logging.getLogger("abr_tune")
-    for handler in logger.handlers:
-        if isinstance(handler, logging.FileHandler):
-            logger.exception("the command ended")
-            return Path(handler.baseFilename)
-    path = Path("abr-tune-fault.log")
-    path.write_text(traceback.format_exc(), encoding="utf-8")
-    return path
