@@ -154,12 +154,16 @@ def sole_driver(folder: Path) -> Iterator[None]:
     """Hold a run for one driver; the lock goes with the process, however it ends.
 
     Raises:
-        UserError: another process drives this run.
+        UserError: another process drives this run, or the folder cannot be written to.
     """
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".driver").open("a+", encoding="utf-8") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".driver").open("a+", encoding="utf-8")
+    except OSError as fault:
+        raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
