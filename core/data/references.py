@@ -117,8 +117,11 @@ def tree_probabilities(
 ) -> Floats:
     """(N, C) class probabilities for `asked_NF` of a tree fitted on `seen_MF`; 0 for classes it never saw.
 
-    Recordings count by their class's frequency to the power -TREE_BALANCE.
+    Recordings count by their class's frequency to the power -TREE_BALANCE. Needs recordings of two classes.
     """
+    # scikit-learn's binning fails on a column without a single value, as an age that nobody wrote down.
+    told_F = np.isfinite(seen_MF).any(axis=0)
+    seen_MF, asked_NF = np.where(told_F, seen_MF, 0.0), np.where(told_F, asked_NF, 0.0)
     count_C = np.bincount(truth_M, minlength=classes)
     weight_M = (np.maximum(count_C, 1) ** -TREE_BALANCE)[truth_M]
     with threadpool_limits(limits=THREADS):

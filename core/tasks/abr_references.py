@@ -36,8 +36,9 @@ def references(weights: Path, data: AbrDataset, split: str) -> tuple[Reference, 
 def _trees(
     said: Predictions, held_out: Recordings, data: AbrDataset, split: Literal["val", "test"]
 ) -> Iterator[Reference]:
-    """Macro-F1 of trees trained on the training split of each fold; nothing where there are no classes."""
-    if said.class_probability is None or len(np.unique(held_out.hearing_class)) < 2:
+    """Macro-F1 of trees trained on the training split of each fold; nothing where there are no classes to tell."""
+    labelled = (held_out, *(fold.train for fold in data.folds))
+    if said.class_probability is None or min(_num_classes(recordings) for recordings in labelled) < 2:
         return
     ours_N = said.class_probability.argmax(axis=1)
     truth_N, patients = held_out.hearing_class, (held_out.patient, held_out.weight)
@@ -50,6 +51,11 @@ def _trees(
             found = paired_patient_bootstrap(truth_N, ours_N, theirs_N, *patients, metric=macro_f1)
             interval = (found.low, found.high)
         yield Reference(name=name, metric=f"{split}/class/f1_macro", value=value, ours=ours, interval=interval)
+
+
+def _num_classes(recordings: Recordings) -> int:
+    """How many classes are among the labels."""
+    return len(np.unique(recordings.hearing_class[recordings.hearing_class >= 0]))
 
 
 def _level_alone(said: Predictions, held_out: Recordings, split: str) -> Iterator[Reference]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,18 @@ def test_classifiers_find_what_the_static_parameters_tell(scores) -> None:
 def test_a_tree_sees_only_the_inputs_it_is_given() -> None:
     found = tree_scores(FOLD, ("signal", "age"), "val").argmax(axis=1)
     assert (found == FOLD.val.hearing_class).mean() < 0.75
+
+
+def test_parameters_nobody_wrote_down_are_left_out() -> None:
+    """An imported file may lack age, rate and FMP altogether: the level is enough here."""
+    fold = Fold(train=level_only(FOLD.train), val=level_only(FOLD.val))
+    found = tree_scores(fold, "static", "val").argmax(axis=1)
+    assert (found == FOLD.val.hearing_class).mean() > 0.95
+
+
+def level_only(table: Recordings) -> Recordings:
+    """The recordings with every static parameter but the intensity missing."""
+    return replace(table, static=np.where(np.arange(4) == 1, table.static, np.float32(np.nan)))
 
 
 def test_trees_repeat_themselves() -> None:

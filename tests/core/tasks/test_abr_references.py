@@ -79,3 +79,22 @@ def test_trees_and_the_level_stand_beside_the_network(tmp_path: Path) -> None:
     low, high = static.interval
     assert low <= static.ours - static.value <= high
     assert found["the stimulus level alone"].interval is None
+
+
+def test_without_two_classes_to_learn_from_there_is_no_tree(tmp_path: Path) -> None:
+    """One class among the training labels, or labels missing altogether: the level alone still stands beside it."""
+    task = TASKS["abr"]
+    data = task.load(TypeAdapter(AbrData).validate_python({"train": 60, "val": 60, "test": 60}), folder=tmp_path)
+    list(task.train(AbrOptions.model_validate({"epochs": 1}), seed=0, checkpoint=tmp_path / "checkpoint", data=data))
+    (weights,) = (tmp_path / "checkpoint").rglob(MODEL)
+    (fold,) = data.folds
+    for train, test in ((0, None), (-1, None), (None, -1)):
+        changed = replace(fold, train=labelled(fold.train, train), test=labelled(fold.test, test))
+        names = [reference.name for reference in references(weights, replace(data, folds=(changed,)), "test")]
+        assert names == ["the stimulus level alone"], (train, test)
+
+
+def labelled(recordings: Recordings | None, label: int | None) -> Recordings:
+    """The recordings with one class for all (-1: unknown); as they are without a `label`."""
+    assert recordings is not None
+    return recordings if label is None else replace(recordings, hearing_class=np.full(len(recordings), label))
