@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 import sys
 from typing import Any, Final
 
 from abr_tune.console import clock, parameters
 from abr_tune.plan.plan import Plan
-from abr_tune.plan.space import Categorical, Coordinate, Int
 
 SAMPLES: Final = 5
 
@@ -33,15 +31,4 @@ def preview(plan: Plan) -> None:
 def samples(plan: Plan, count: int) -> list[dict[str, Any]]:
     """`count` configurations drawn evenly from the space with the plan's seed."""
     source = random.Random(plan.seed)  # noqa: S311 - no secret
-    return [plan.space.propose(lambda side: _draw(side, source)) for _ in range(count)]
-
-
-def _draw(side: Coordinate, source: random.Random) -> Any:
-    domain = side.domain
-    if isinstance(domain, Categorical):
-        return source.choice(domain.choices)
-    low, high = domain.low, domain.high
-    value = math.exp(source.uniform(math.log(low), math.log(high))) if domain.log else source.uniform(low, high)
-    if isinstance(domain, Int):
-        return min(max(round(value), domain.low), domain.high)
-    return min(max(value, low), high)
+    return [plan.space.propose(lambda side: side.at(source.random())) for _ in range(count)]

@@ -29,7 +29,7 @@ def configurations() -> Iterator[tuple[int, dict[str, Any]]]:
     plan = load_plan(ROOT / "search_spaces" / "phase1.yaml")
     for seed in range(MOST):
         source = random.Random(seed)
-        drawn = plan.space.propose(lambda side: side.domain.at(source.random()))  # noqa: B023 - asked at once
+        drawn = plan.space.propose(lambda side: side.at(source.random()))  # noqa: B023 - asked at once
         yield seed, {**plan.train, **drawn}
 
 
