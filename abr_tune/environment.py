@@ -42,9 +42,9 @@ def cores() -> int:
 
 
 def describe(
-    *, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any]
+    *, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any], code: str | None
 ) -> dict[str, Any]:
-    """The content of `environment.json`."""
+    """The content of `environment.json`; `code` is the folder of a task of one's own, relative to the run's."""
     return {
         "versions": versions(),
         "commit": commit(),
@@ -56,4 +56,5 @@ def describe(
         "seeds": {"search": seed, "confirmation": confirmation_seeds},
         "data_fingerprint": fingerprint,
         "launch": dict(launch),
+        "code": code,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from abr_tune.plan.yaml import dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.study import read_records
+from abr_tune.summary import trust
 from abr_tune.trial import CHECKPOINT, CONFIG
 
 WEIGHTS: Final = "model.safetensors"
@@ -38,6 +40,7 @@ def write_best(materials: Materials, record: TrialRecord, finalist: Finalist) ->
     content: dict[str, Any] = dict(read(run.trial(record.number) / CONFIG).data)
     if plan.data is not None:
         content["data"] = plan.data_from(run.path)
+    content |= _code(plan.code_from(run.path))
     content |= _judged_by(describe_plan(plan))
     content["claims"] = claims_of(record)
     content["tolerance"] = {"same_seed": 0.0}
@@ -47,7 +50,7 @@ def write_best(materials: Materials, record: TrialRecord, finalist: Finalist) ->
     if finalist.mean is not None:
         confirmed = {"seeds": len(finalist.values), "mean": finalist.mean, "sd": finalist.sd}
         content["provenance"]["confirmed"] = confirmed
-    comment = f"The best of {plan.name}. Train it again: abr-tune train {run.best_config}"
+    comment = f"The best of {plan.name}. Train it again: abr-tune train {run.best_config}{trust(plan.task_name)}"
     write_atomically(run.best_config, dump(content, comment=comment))
     run.best.mkdir(exist_ok=True)
     write_json(run.best / "metrics.json", dict(record.metrics or {}))
@@ -77,18 +80,26 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
     if number not in records or not source.is_file():
         raise UserError(f"run {run.name} has no trial {number} that was trained; see: abr-tune trials {run.path}")
     content: dict[str, Any] = dict(read(source).data)
-    config = load_config(source, trust_code=trust_code)
+    described: Mapping[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
+    known = described.get("code")
+    config = load_config(source, trust_code=trust_code, code=None if known is None else run.path / known)
+    target = to.parent if to else Path()
     if config.data is not None:
-        content["data"] = config.data_from(to.parent if to else Path())
+        content["data"] = config.data_from(target)
+    content |= _code(config.code_from(target))
     content |= _judged_by(read(run.plan).data)
     content["claims"] = claims_of(records[number])
     content["tolerance"] = {"same_seed": 0.0}
-    content["provenance"] = _provenance(run.name, records[number], _fingerprint(run))
+    content["provenance"] = _provenance(run.name, records[number], str(described["data_fingerprint"]))
     text = dump(content)
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(to, text)
     return text
+
+
+def _code(folder: str | None) -> dict[str, str]:
+    return {} if folder is None else {"code": folder}
 
 
 def _judged_by(planned: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,10 +129,3 @@ def _number(run: RunFolder, trial: str) -> int:
     if not trial.isdigit():
         raise UserError(f"--trial takes `best` or a number, not {trial!r}")
     return int(trial)
-
-
-def _fingerprint(run: RunFolder) -> str:
-    import json
-
-    described: Mapping[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
-    return str(described["data_fingerprint"])

@@ -85,6 +85,7 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         seed=plan.seed,
         confirmation_seeds=confirmation_seeds(plan),
         fingerprint=fingerprint,
+        code=plan.code_from(folder.path),
         launch={"executor": launch.executor, "jobs": launch.jobs_for(plan.resources.cpus), "storage": launch.storage},
     )
     write_json(folder.environment, described)

@@ -101,9 +101,15 @@ def sentences(summary: Mapping[str, Any], records: Sequence[TrialRecord], folder
             value = "absent" if row["value"] is None else f"{row['value']:.4g}"
             yield f"           {row['result']:12s} {row['metric']} {value} (go {row['go']})"
     if summary["best"]:
-        yield f"files      {folder}/best.yaml    trains again with: abr-tune train {folder}/best.yaml"
-        yield f"           {folder}/best/        weights; abr-tune predict {folder} RECORDINGS"
+        trusting = trust(summary["task"])
+        yield f"files      {folder}/best.yaml    trains again with: abr-tune train {folder}/best.yaml{trusting}"
+        yield f"           {folder}/best/        weights; abr-tune predict {folder} RECORDINGS{trusting}"
     yield f"           {folder}/report.html  the whole story"
+
+
+def trust(task_name: str) -> str:
+    """What a command about a task of one's own needs besides; nothing for a task of this package."""
+    return " --trust-code" if ":" in task_name else ""
 
 
 def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:

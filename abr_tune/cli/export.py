@@ -29,4 +29,5 @@ def export(
     if to is None:
         typer.echo(text, nl=False)
     else:
-        typer.echo(f"written: {to}; train it with: abr-tune train {to}", err=True)
+        trusting = " --trust-code" if trust_code else ""
+        typer.echo(f"written: {to}; train it with: abr-tune train {to}{trusting}", err=True)

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
-from abr_tune.plan.relocate import relocated
+from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.schema import ConfigFile
 from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task
 from abr_tune.plan.source import Source, sentence
@@ -31,6 +31,8 @@ class Config:
     task_name: str
     """A name in `core.tasks.TASKS`, or `module:attribute`."""
     task: Task
+    code: Path
+    """Where the module of a task of one's own is looked for first."""
     data: Any
     """Checked data options; None for a task without data."""
     options: BaseModel
@@ -54,15 +56,26 @@ class Config:
         """The data section as a file in `folder` must say it; None for a task without data."""
         return None if self.data is None else relocated(self.data, old=self.folder, new=folder)
 
+    def code_from(self, folder: Path) -> str | None:
+        """Where a file in `folder` finds the module of a task of one's own; None for a task of this package."""
+        return code_folder(self.task_name, old=self.code, new=folder)
 
-def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Config:
-    """The configuration in a file, changed by `overrides`. Raises `FileMistakes` with everything that is wrong."""
+
+def load_config(
+    file: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = False, code: Path | None = None
+) -> Config:
+    """The configuration in a file, changed by `overrides`. Raises `FileMistakes` with everything that is wrong.
+
+    The module of a task of one's own is looked for in `code` or where the file's `code` says, then beside the file.
+    """
     file = Path(file)
     source = Source(read(file))
     keys = tuple(ConfigFile.model_fields)
     pins = apply_overrides(source, overrides, keys)
     check_keys(source, ConfigFile)
-    task = read_task(source, trust_code=trust_code, folder=file.parent)
+    written = source.data.get("code")
+    folder = code or (file.parent / written if isinstance(written, str) else file.parent)
+    task = read_task(source, trust_code=trust_code, folder=folder)
     if task is None:
         source.finish()
         raise AssertionError("a file without a task was accepted")
@@ -78,6 +91,7 @@ def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: 
         file=file,
         task_name=text.task,
         task=task,
+        code=folder,
         data=data,
         options=resolve(task.options, values),
         seed=text.seed,
@@ -92,6 +106,8 @@ def load_config(file: Path | str, overrides: Sequence[str] = (), *, trust_code: 
 def dump_config(config: Config, *, comment: str = "") -> str:
     """The configuration as text that `load_config` reads back; nothing is left to defaults."""
     content: dict[str, Any] = {"task": config.task_name}
+    if (code := config.code_from(config.folder)) is not None:
+        content["code"] = code
     if config.data is not None:
         content["data"] = to_jsonable_python(config.data, by_alias=True, inf_nan_mode="constants")
     content["train"] = to_jsonable_python(config.options, by_alias=True, inf_nan_mode="constants")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from abr_tune.plan.relocate import relocated
+from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.space import Space
 from core.health import HealthOptions
 from core.tasks.task import Objective, Task
@@ -120,3 +120,7 @@ class Plan:
     def data_from(self, folder: Path) -> dict[str, Any] | None:
         """The data section as a file in `folder` must say it; None for a task without data."""
         return None if self.data is None else relocated(self.data, old=self.folder, new=folder)
+
+    def code_from(self, folder: Path) -> str | None:
+        """Where a file in `folder` finds the module of a task of one's own; None for a task of this package."""
+        return code_folder(self.task_name, old=self.folder, new=folder)

@@ -11,6 +11,11 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 
+def code_folder(task_name: str, *, old: Path, new: Path) -> str | None:
+    """Folder `old`, with the module of a task of one's own, said from folder `new`; None for a task of this package."""
+    return os.path.relpath(old.resolve(), new.resolve()) if ":" in task_name else None
+
+
 def relocated(options: BaseModel, *, old: Path, new: Path) -> dict[str, Any]:
     """Options as plain data whose relative paths mean from folder `new` what they meant from folder `old`."""
 

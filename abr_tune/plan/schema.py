@@ -201,6 +201,8 @@ class ConfigFile(Section):
 
     task: str
     """The problem: a name such as abr, or module:attribute for a task of your own (with --trust-code)."""
+    code: str | None = None
+    """Folder of the module of a task of your own, relative to this file."""
     data: dict[str, Any] | None = None
     """Which recordings; `source: simulated` or a file."""
     train: dict[str, Any] = {}

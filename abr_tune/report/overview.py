@@ -12,6 +12,7 @@ from abr_tune.console import clock
 from abr_tune.report.data import ReportData, tested
 from abr_tune.report.tables import reference_rows, stop_rows
 from abr_tune.report.wording import counted, number, percent
+from abr_tune.summary import trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +118,15 @@ def _about_gate(data: ReportData) -> Iterator[str]:
 def next_steps(data: ReportData, folder: str) -> Iterator[tuple[str, str]]:
     """Commands that go on from here, each with what it does."""
     quoted = shlex.quote(folder)
-    if data.summary.get("state") != "finished" and (data.simulated or data.data is None):
+    own_task = ":" in data.task
+    if data.summary.get("state") != "finished" and (data.simulated or data.data is None) and not own_task:
         # Paths in a space file are relative to its place: a copy of one that names a file of recordings may not work.
         parent = shlex.quote(str(Path(folder).parent))
         yield f"abr-tune run {quoted}/space.yaml --out {parent} --name {shlex.quote(data.name)}", "continue this run"
     if data.summary.get("best"):
-        yield f"abr-tune train {quoted}/best.yaml", "train the best configuration again"
-        yield f"abr-tune train {quoted}/best.yaml --seeds 3", "the same with fresh seeds"
+        trusting = trust(data.task)
+        yield f"abr-tune train {quoted}/best.yaml{trusting}", "train the best configuration again"
+        yield f"abr-tune train {quoted}/best.yaml --seeds 3{trusting}", "the same with fresh seeds"
     yield f"abr-tune dashboard {quoted}", "look into every trial"
 
 
