@@ -342,9 +342,11 @@ def test_a_described_plan_is_plain_and_tells_plans_apart(small: Small) -> None:
 
 def test_a_described_space_reads_back_as_the_same_space(small: Small) -> None:
     plan = load_plan(ROOT / "search_spaces" / "phase1.yaml")
-    search = dump({"search": describe_plan(plan)["search"]})
+    described = describe_plan(plan)
+    search = dump({"search": described["search"]})
+    train = dump({"train": described["train"]})
     start = "search:\n  optimizer.lr: {log: [1e-5, 3e-3]}\n  loss.class_loss: {choice: [cross_entropy, focal]}\n"
-    assert load_plan(small(search=(start, search))).space == plan.space
+    assert load_plan(small(train=("train:\n  epochs: 3\n", train), search=(start, search))).space == plan.space
 
 
 def test_the_tables_are_total() -> None:
