@@ -67,17 +67,19 @@ def run(
 
       abr-tune run search_spaces/smoke.yaml --executor inline --json > summary.json
     """
-    from abr_tune.materials import Launch
     from abr_tune.plan.load import load_plan
-    from abr_tune.preview import preview
-    from abr_tune.run import run as search
 
     plan = load_plan(
         file, overrides=overrides or (), name=name, trials=trials, seconds=time_budget, seed=seed, trust_code=trust_code
     )
     if dry_run:
+        from abr_tune.preview import preview
+
         preview(plan)
         raise typer.Exit
+    from abr_tune.materials import Launch
+    from abr_tune.run import run as search
+
     launch = Launch(
         out=out,
         jobs=jobs,
