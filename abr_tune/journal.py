@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from abr_tune.search.events import EpochDone, Event, Listener, TrialFinished, TrialStarted, VerdictGiven
+from abr_tune.trial import plain
 
 
 def entry(event: Event) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def entry(event: Event) -> dict[str, Any]:
         case EpochDone(number, report, value):
             return {"event": "epoch", "number": number, "epoch": report.epoch, "phase": report.phase, "value": value}
         case VerdictGiven(number, verdict):
-            return {"event": "verdict", "number": number} | asdict(verdict)
+            said = asdict(verdict) | {"evidence": plain(verdict.evidence)}
+            return {"event": "verdict", "number": number} | said
         case TrialFinished(record):
             kept = {name: value for name, value in asdict(record).items() if name not in {"metrics", "params"}}
             return {"event": "trial_finished"} | kept
