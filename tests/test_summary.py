@@ -1,0 +1,93 @@
+"""The last lines of a run follow from its summary and its trials, number by number."""
+
+from dataclasses import replace
+from typing import Any
+
+from abr_tune.finalists import Finalist
+from abr_tune.search.events import TrialRecord
+from abr_tune.summary import Spent, sentences, summarise
+from core.tasks.task import Reference
+from tests.search.tasks import METRIC, plan
+
+BEST = TrialRecord(
+    number=1,
+    name="by hand",
+    state="complete",
+    value=0.5,
+    params={"lr": 0.25},
+    metrics={METRIC: 0.5, f"{METRIC}:skill": 0.1},
+    epochs=6,
+    seconds=1.26,
+)
+STOPPED = TrialRecord(
+    number=0, name=None, state="pruned", value=None, params={}, pruned_by="class_collapse", why="stuck", epochs=2
+)
+FAILED = TrialRecord(number=2, name=None, state="failed", value=None, params={}, error="RuntimeError: a bug")
+CONFIRMED = Finalist(trial=1, searched=0.5, values=(0.4, 0.5), metrics={METRIC: 0.45})
+SPENT = Spent(total=75.04, first_report=3.21, unpruned_epochs=12)
+
+
+def summary(*records: TrialRecord, finalists: tuple[Finalist, ...] = (), **more: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"baselines": {METRIC: 0.44}, "gate": None, "references": (), "test": {}} | more
+    return summarise(plan(), state="finished", records=records, spent=SPENT, finalists=finalists, **settings)
+
+
+def lines(content: dict[str, Any], *records: TrialRecord) -> list[str]:
+    return list(sentences(content, records, "results/rare"))
+
+
+def test_counts_and_seconds() -> None:
+    found = summary(STOPPED, BEST, FAILED, replace(STOPPED, number=3), finalists=(CONFIRMED,))
+    assert found["trials"] == {"complete": 1, "pruned": 2, "failed": 1, "running": 0, "waiting": 0}
+    assert found["pruned_by"] == {"class_collapse": 2}
+    assert found["epochs"] == {"spent": 2 + 6 + 2, "unpruned": 12}
+    assert found["seconds"] == {"total": 75.0, "training": 1.3, "first_report": 3.2}
+
+
+def test_the_best_is_the_first_finalist_whatever_the_search_liked_more() -> None:
+    luckier = replace(BEST, number=4, value=0.9)
+    found = summary(
+        luckier, BEST, finalists=(CONFIRMED, Finalist(trial=4, searched=0.9, values=(0.1, 0.1), metrics={}))
+    )
+    assert (found["best"]["trial"], found["best"]["value"]) == (1, 0.5)
+    # Mean of 0.4 and 0.5; their standard deviation is 0.1 over the square root of two.
+    assert found["best"]["confirmed"] == {"seeds": 2, "mean": 0.45, "sd": CONFIRMED.sd}
+    assert abs(CONFIRMED.sd - 0.0707107) < 1e-6
+    assert [each["trial"] for each in found["finalists"]] == [1, 4]
+
+
+def test_a_run_that_trained_nothing_this_time_has_no_first_report() -> None:
+    spent = replace(SPENT, first_report=None)
+    found = summarise(
+        plan(), state="finished", records=(), spent=spent, baselines={}, finalists=(), gate=None, references=(), test={}
+    )
+    assert found["seconds"].keys() == {"total", "training"}
+    assert found["best"] is None
+
+
+def test_what_a_person_reads() -> None:
+    reference = Reference(name="a tree", metric="test/class/f1_macro", value=0.4, ours=0.5, interval=(0.05, 0.15))
+    found = summary(
+        STOPPED, BEST, FAILED, finalists=(CONFIRMED,), references=(reference,), test={"test/class/f1_macro": 0.48}
+    )
+    assert lines(found, STOPPED, BEST, FAILED) == [
+        "rare: finished, 3 trials in 1m15s: 1 complete, 1 pruned, 1 failed",
+        f"best       trial 1 (by hand): {METRIC} 0.5000",
+        "baseline   the trivial predictor scores 0.4400; skill over it 0.100 (0 trivial, 1 perfect)",
+        "confirmed  0.4500 ± 0.0707 on 2 fresh seeds",
+        "test       0.4800 on data never used before",
+        "settings   lr 0.25",
+        "stopped    1 by class_collapse, e.g. trial 0, epoch 2: stuck",
+        "failed     1, e.g. trial 2: RuntimeError: a bug",
+        "epochs     8 spent of 12 without stopping: 33% saved",
+        "beside     a tree: test/class/f1_macro 0.4000; best 0.5000, difference +0.1000 (95 % interval +0.0500 to +0.1500)",
+        "files      results/rare/best.yaml    trains again with: abr-tune train results/rare/best.yaml --trust-code",
+        "           results/rare/best/        weights; abr-tune predict results/rare RECORDINGS --trust-code",
+        "           results/rare/report.html  the whole story",
+    ]
+
+
+def test_without_a_complete_trial_it_says_so() -> None:
+    said = lines(summary(STOPPED), STOPPED)
+    assert said[1] == "best       none: no trial completed"
+    assert not any("best.yaml" in line for line in said)
