@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from core.tasks import Task
-from tests.end_to_end.commands import ROOT, Answer, Made, call
+from tests.end_to_end.commands import ROOT, Answer, Made, call, start, strict
 
 SPACE = ROOT / "docs" / "examples" / "rare_rings.yaml"
 PAGE = (ROOT / "docs" / "own-task.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def run(out: Path, *words: object) -> Answer:
     return call("run", SPACE, "--trust-code", "--out", out, *words)
 
 
-def test_it_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_valid() -> None:
     answer = call("validate", SPACE, "--trust-code")
     assert answer.code == 0
     assert answer.out.startswith(f"{SPACE}: ok, 3 searched paths, ")
@@ -58,13 +58,14 @@ def test_the_search_beats_the_plain_start_and_stops_what_collapses(inline: Made)
     assert plain.user_attrs["pruned_by"] == "class_collapse"
 
 
-def test_the_command_it_ends_with_trains_the_best_again(
-    inline: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_it_ends_with_trains_the_best_again(inline: Made, tmp_path: Path) -> None:
     printed = re.search(r"trains again with: (abr-tune train .*)$", inline.answer.out, re.MULTILINE)
     assert printed is not None
-    monkeypatch.chdir(tmp_path)  # far from the module
-    rows = call(*printed[1].split()[1:], "--json").json
+    # Far from the module, in a process that has not imported it yet.
+    process = start(*printed[1].split()[1:], "--json", cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    rows = strict(out)
     assert rows[0]["value"] == rows[0]["claim"] == inline.summary["best"]["value"]
 
 
