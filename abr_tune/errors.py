@@ -11,6 +11,7 @@ Exceptions hold data in `args`, so that they survive the way back from a worker;
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -63,6 +64,13 @@ class OurFault(AbrTuneError):
     def __str__(self) -> str:
         what, log = self.args
         return f"abr-tune: a fault of ours: {what}\nthe traceback is in {log}"
+
+
+def unforeseen(fault: Exception, log: str) -> AbrTuneError:
+    """What a command ends with when something was raised that is no message of ours: a full disk is nobody's fault."""
+    if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return EnvironmentFault(f"{fault.strerror}; free some and give the same command again")
+    return OurFault(f"{type(fault).__name__}: {fault}", log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from pathlib import Path
 from typing import Final, NoReturn
 
-from abr_tune.errors import AbrTuneError, Exit, OurFault
+from abr_tune.errors import AbrTuneError, Exit, unforeseen
 
 LOG: Final = Path("abr-tune-fault.log")
 """Where the traceback of a command lies that has no run folder."""
@@ -20,13 +21,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     from abr_tune.cli.app import app
 
+    # A log that cannot be written, on a full disk for one, prints a traceback of its own otherwise.
+    logging.raiseExceptions = False
     try:
         app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:
         sys.stderr.write(f"{ending}\n")
         sys.exit(ending.exit)
     except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3
-        LOG.write_text(traceback.format_exc(), encoding="utf-8")
-        sys.stderr.write(f"{OurFault(f'{type(fault).__name__}: {fault}', str(LOG))}\n")
-        sys.exit(Exit.OUR_FAULT)
+        told = unforeseen(fault, str(LOG))
+        if told.exit is Exit.OUR_FAULT:
+            LOG.write_text(traceback.format_exc(), encoding="utf-8")
+        sys.stderr.write(f"{told}\n")
+        sys.exit(told.exit)
     sys.exit(Exit.DONE)
