@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from abr_tune.errors import AbrTuneError, OurFault, UserError
+from abr_tune.errors import AbrTuneError, UserError, unforeseen
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder, write_atomically
 
-FIXED: Final = ("task", "data", "objective", "train")
+FIXED: Final = ("task", "data", "objective", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
 
 
@@ -24,6 +24,7 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
 
     Raises:
         UserError: the folder holds a run of something else; it is left as it is.
+        EnvironmentFault: the disk is full.
         OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
     if fresh:
@@ -47,7 +48,7 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
         raise
     except Exception as fault:
         logger.exception("the run ended")
-        raise OurFault(f"{type(fault).__name__}: {fault}", str(folder.log)) from fault
+        raise unforeseen(fault, str(folder.log)) from fault
     finally:
         logger.removeHandler(handler)
         handler.close()
@@ -62,7 +63,7 @@ def _refuse_another(folder: RunFolder, described: Mapping[str, Any]) -> None:
     ]
     if differences:
         raise UserError(
-            f"{folder.path} holds a run with another {', '.join(FIXED)}:\n"
+            f"{folder.path} holds a run of something else:\n"
             + "\n".join(differences)
             + "\nscores would not be comparable; "
             + "give this run another name with --name, or set the old one aside with --fresh"

@@ -85,6 +85,9 @@ def test_other_data_are_refused_by_name(little: Made) -> None:
     refused = call("run", little.file, "--out", little.out, "--executor", "inline", "--set", "data.seed=8")
     assert refused.code == 2
     assert "data.seed: was 7, is 8" in refused.err
+    refused = call("run", little.file, "--out", little.out, "--executor", "inline", "--seed", 3)
+    assert refused.code == 2
+    assert "seed: was 0, is 3" in refused.err
 
 
 @pytest.mark.parametrize(
