@@ -69,7 +69,9 @@ class Source:
         for fault in faults:
             if fault["type"] == "extra_forbidden":
                 loc = self.existing(fault["loc"], at)
-                hint = suggest(str(loc[-1]), known(loc))
+                names = known(loc)
+                misplaced = loc[-1] in names
+                hint = "it does not go with the other keys here" if misplaced else suggest(str(loc[-1]), names)
                 meant.add(hint)
                 self.add(loc, f"{loc[-1]} is not {what or f'a key of {_name(loc[:-1])}'}", hint, at_key=True)
         for fault in faults:

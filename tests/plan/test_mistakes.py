@@ -255,6 +255,11 @@ def test_mistakes_elsewhere(small: Small, mistakes: Mistakes, entry: str, messag
         ("task: abr\n", "task: arb\n", "arb is not a task; "),
         (
             "{source: simulated, train: 300}",
+            "{source: mine.npz, train: 300}",
+            "train is not a data option | it does not go with the other keys here",
+        ),
+        (
+            "{source: simulated, train: 300}",
             "{source: simulated, trian: 3}",
             "trian is not a data option | did you mean train?",
         ),
