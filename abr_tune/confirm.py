@@ -12,6 +12,7 @@ from rich.console import Console
 from abr_tune.finalists import Finalist, finalist, leaders, rank
 from abr_tune.materials import Materials, confirmation_seeds
 from abr_tune.plan.overrides import resolve
+from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.search import Trained, Training, train_all
 from abr_tune.trial import TrialStep
@@ -78,7 +79,7 @@ def _progress(
     lengths = [getattr(training.options, "epochs", None) for training in trainings]
     known = [length for length in lengths if isinstance(length, int)]
     total = sum(known) if len(known) == len(lengths) else None
-    said = f"confirming the leaders: {len(trainings)} trainings with fresh seeds"
+    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds"
     if not console.is_terminal and not quiet:
         console.print(said)
     columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,13 +75,14 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
     """Load the data, once, and write `environment.json`.
 
     Raises:
-        UserError: the data cannot be used; the message of the task's `load` says why.
+        UserError: the data cannot be used, as the message of the task's `load` says, or its baselines are no numbers.
     """
     dataset, fingerprint = None, "none"
     if plan.data is not None:
         console.print("loading data ...", style="dim")
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
+    baselines = _baselines(plan, dataset)
     described = environment.describe(
         seed=plan.seed,
         confirmation_seeds=confirmation_seeds(plan),
@@ -96,9 +98,18 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         console=console,
         dataset=dataset,
         fingerprint=fingerprint,
-        baselines=plan.task.baselines(dataset),
+        baselines=baselines,
         cluster=cluster,
     )
+
+
+def _baselines(plan: Plan, dataset: Any) -> Mapping[str, float]:
+    """The trivial scores; a task of one's own may get them wrong, and they are wanted when the search is over."""
+    baselines: Mapping[str, Any] = plan.task.baselines(dataset)
+    for metric, value in baselines.items():
+        if not (isinstance(value, int | float) and math.isfinite(value)):
+            raise UserError(f"the baselines of task {plan.task_name} must be finite numbers, but {metric} is {value!r}")
+    return baselines
 
 
 def load_data(plan: Plan) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from abr_tune.materials import Launch, Materials, gather
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.space import OutsideSpace
+from abr_tune.report.wording import counted
 from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
 from abr_tune.search.events import EpochDone, Event, TrialRecord
@@ -56,10 +58,24 @@ def run(plan: Plan, launch: Launch) -> Exit:
         outcome = _search(materials, watch)
         if outcome.signal is not None:
             return _interrupted(materials, outcome.records, outcome.signal, watch)
+        if (said := why_it_ended(outcome)) is not None:
+            console.print(said, markup=False)
         confirmation = confirm(materials, outcome.records)
         if confirmation.signal is not None:
             return _interrupted(materials, outcome.records, confirmation.signal, watch)
         return _conclude(materials, outcome, confirmation.finalists, watch)
+
+
+def why_it_ended(outcome: Outcome) -> str | None:
+    """Why a search ended before its trials were spent, and what to do; None where they were."""
+    states = Counter(record.state for record in outcome.records)
+    if outcome.ended_by == "time":
+        waiting = counted(states["waiting"], "unfinished trial")
+        return f"the time budget is over; {waiting} waiting, and the same command goes on with a new budget"
+    if outcome.ended_by == "failures":
+        failed = counted(states["failed"], "failed trial")
+        return f"given up after {failed}; each has a traceback.txt in its folder, and the same command goes on"
+    return None
 
 
 @dataclass(slots=True)
@@ -144,6 +160,8 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
     if finalists:
         winner = next(record for record in outcome.records if record.number == finalists[0].trial)
         weights = write_best(materials, winner, finalists[0])
+        # Whatever scoring may come to, the search is not lost.
+        _summarise(materials, "finished", outcome.records, finalists, watch)
         splits = plan.task.splits(materials.dataset)
         if weights is not None and splits:
             materials.console.print("scoring the best on held-out data, beside its references ...", style="dim")

@@ -10,6 +10,7 @@ from typing import Any
 from abr_tune.console import clock, parameters
 from abr_tune.finalists import Finalist
 from abr_tune.plan.plan import Plan
+from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
 from core.tasks.task import Reference
 
@@ -19,7 +20,7 @@ class Spent:
     """What the run cost."""
 
     total: float
-    """Seconds from the command to the summary, over all its continuations."""
+    """Seconds from the command to the summary; those of earlier commands of the same run are not in it."""
     first_report: float | None
     """Seconds from the command to the first epoch report; None when nothing was trained this time."""
     unpruned_epochs: int
@@ -104,7 +105,8 @@ def sentences(summary: Mapping[str, Any], records: Sequence[TrialRecord], folder
         trusting = trust(summary["task"])
         yield f"files      {folder}/best.yaml    trains again with: abr-tune train {folder}/best.yaml{trusting}"
         yield f"           {folder}/best/        weights; abr-tune predict {folder} RECORDINGS{trusting}"
-    yield f"           {folder}/report.html  the whole story"
+    if summary["state"] == "finished":
+        yield f"           {folder}/report.html  the whole story"
 
 
 def trust(task_name: str) -> str:
@@ -128,7 +130,7 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
     if "confirmed" in best:
         confirmed = best["confirmed"]
         spread = f" ± {confirmed['sd']:.4f}" if confirmed["sd"] is not None else ""
-        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {confirmed['seeds']} fresh seeds"
+        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {counted(confirmed['seeds'], 'fresh seed')}"
     if (tested := summary["test"].get(metric.replace("val/", "test/", 1))) is not None:
         yield f"test       {tested:.4f} on data never used before"
     yield f"settings   {parameters(best['params'])}"

@@ -66,7 +66,7 @@ def test_a_run_that_trained_nothing_this_time_has_no_first_report() -> None:
 
 
 def test_what_a_person_reads() -> None:
-    reference = Reference(name="a tree", metric="test/class/f1_macro", value=0.4, ours=0.5, interval=(0.05, 0.15))
+    reference = Reference(name="tree", metric="test/class/f1_macro", value=0.4, ours=0.5, interval=(0.05, 0.15))
     found = summary(
         STOPPED, BEST, FAILED, finalists=(CONFIRMED,), references=(reference,), test={"test/class/f1_macro": 0.48}
     )
@@ -80,7 +80,8 @@ def test_what_a_person_reads() -> None:
         "stopped    1 by class_collapse, e.g. trial 0, epoch 2: stuck",
         "failed     1, e.g. trial 2: RuntimeError: a bug",
         "epochs     8 spent of 12 without stopping: 33% saved",
-        "beside     a tree: test/class/f1_macro 0.4000; best 0.5000, difference +0.1000 (95 % interval +0.0500 to +0.1500)",
+        "beside     tree: test/class/f1_macro 0.4000; best 0.5000, difference +0.1000"
+        " (95 % interval +0.0500 to +0.1500)",
         "files      results/rare/best.yaml    trains again with: abr-tune train results/rare/best.yaml --trust-code",
         "           results/rare/best/        weights; abr-tune predict results/rare RECORDINGS --trust-code",
         "           results/rare/report.html  the whole story",
@@ -91,3 +92,7 @@ def test_without_a_complete_trial_it_says_so() -> None:
     said = lines(summary(STOPPED), STOPPED)
     assert said[1] == "best       none: no trial completed"
     assert not any("best.yaml" in line for line in said)
+
+
+def test_an_interrupted_run_has_no_page_yet() -> None:
+    assert not any("report.html" in line for line in lines(summary(STOPPED) | {"state": "interrupted"}, STOPPED))
