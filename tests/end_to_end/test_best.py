@@ -124,7 +124,7 @@ class Counting:
             time.sleep(options.pause)
             total += epoch
             checkpoint.mkdir(exist_ok=True)
-            with (checkpoint / "trained").open("a") as file:
+            with (checkpoint.parent / "trained.txt").open("a") as file:
                 print(epoch, file=file)
             saved.write_text(json.dumps([epoch, total]))
             yield EpochReport(epoch=epoch, phase="all", metrics={"val/x/total": float(total)})
@@ -139,7 +139,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
     file.write_text("task: counting:Counting\nseed: 3\n", encoding="utf-8")
     process = start("train", file, "--out", tmp_path / "out", "--trust-code", "--set", "train.pause=0.3", "--json")
     until = time.monotonic() + 60
-    while not (trained := list((tmp_path / "out").glob("trained/*/checkpoint/trained"))):
+    while not (trained := list((tmp_path / "out").glob("trained/*/trained.txt"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
