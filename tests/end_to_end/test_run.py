@@ -212,17 +212,6 @@ def test_a_time_budget_ends_the_search_and_the_leaders_are_still_confirmed(quick
     assert summary["best"]["confirmed"]["seeds"] == 2
 
 
-@pytest.mark.slow
-@pytest.mark.ray
-def test_on_ray_the_same_file_gives_the_same_result(tmp_path: Path, quick: Callable[..., Made]) -> None:
-    made = quick()
-    answer = call("run", made.file, "--out", tmp_path / "ray", "--trust-code", "--jobs", 2, "--json")
-    assert answer.code == 0, answer.err
-    assert answer.json["trials"] == made.summary["trials"]
-    assert answer.json["best"] == made.summary["best"]
-    assert answer.json["finalists"] == made.summary["finalists"]
-
-
 def test_the_words_of_a_run_need_trust_for_code(quick: Callable[..., Made]) -> None:
     made = quick("--dry-run")
     answer = call("run", made.file, "--out", made.out, *IN_PROCESS[:2])
