@@ -41,6 +41,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus() -> int:
+    """Graphics cards torch can use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def describe(
     *, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any], code: str | None
 ) -> dict[str, Any]:

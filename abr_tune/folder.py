@@ -17,6 +17,10 @@ from abr_tune.runs import RunFolder, write_atomically
 FIXED: Final = ("task", "data", "objective", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
 
+NOT_COMPARABLE: Final = (
+    "scores would not be comparable; give this run another name with --name, or set the old one aside with --fresh"
+)
+
 
 @contextmanager
 def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], None]) -> Iterator[None]:
@@ -63,10 +67,7 @@ def _refuse_another(folder: RunFolder, described: Mapping[str, Any]) -> None:
     ]
     if differences:
         raise UserError(
-            f"{folder.path} holds a run of something else:\n"
-            + "\n".join(differences)
-            + "\nscores would not be comparable; "
-            + "give this run another name with --name, or set the old one aside with --fresh"
+            f"{folder.path} holds a run of something else:\n" + "\n".join(differences) + f"\n{NOT_COMPARABLE}"
         )
 
 

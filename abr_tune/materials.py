@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -13,8 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from abr_tune import environment
-from abr_tune.errors import UserError
-from abr_tune.plan.plan import Plan
+from abr_tune.errors import EnvironmentFault, UserError
+from abr_tune.folder import NOT_COMPARABLE
+from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
@@ -75,13 +77,15 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
     """Load the data, once, and write `environment.json`.
 
     Raises:
-        UserError: the data cannot be used, as the message of the task's `load` says, or its baselines are no numbers.
+        UserError: the data cannot be used, as the message of the task's `load` says, they are not those the run was
+            begun with, or the task's baselines are no numbers.
     """
     dataset, fingerprint = None, "none"
     if plan.data is not None:
         console.print("loading data ...", style="dim")
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
+    _refuse_other_data(folder, fingerprint)
     baselines = _baselines(plan, dataset)
     described = environment.describe(
         seed=plan.seed,
@@ -101,6 +105,30 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         baselines=baselines,
         cluster=cluster,
     )
+
+
+def refuse_missing_resources(resources: Resources) -> None:
+    """Ray would wait for ever for what a machine does not have.
+
+    Raises:
+        EnvironmentFault: a trial is given more than this machine has.
+    """
+    if resources.cpus > (cores := environment.cores()):
+        raise EnvironmentFault(f"resources.cpus gives a trial {resources.cpus} cores, but this machine has {cores}")
+    if resources.gpus > 0 and resources.gpus > (found := environment.gpus()):
+        raise EnvironmentFault(f"resources.gpus gives a trial {resources.gpus:g} GPUs, but torch finds {found} here")
+
+
+def _refuse_other_data(folder: RunFolder, fingerprint: str) -> None:
+    """A file of recordings may have changed under its name since the run began: its trials cannot be compared then."""
+    if not (folder.events.exists() and folder.environment.exists()):
+        return
+    before = json.loads(folder.environment.read_text(encoding="utf-8"))["data_fingerprint"]
+    if before != fingerprint:
+        raise UserError(
+            f"the data have changed since {folder.path} was begun: their fingerprint was {before[:12]}, is "
+            f"{fingerprint[:12]}\n{NOT_COMPARABLE}"
+        )
 
 
 def _baselines(plan: Plan, dataset: Any) -> Mapping[str, float]:

@@ -19,7 +19,7 @@ from abr_tune.finalists import Finalist
 from abr_tune.folder import prepare
 from abr_tune.gate import judge_gate, verdict_of
 from abr_tune.journal import journal
-from abr_tune.materials import Launch, Materials, gather
+from abr_tune.materials import Launch, Materials, gather, refuse_missing_resources
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.space import OutsideSpace
@@ -42,12 +42,14 @@ def run(plan: Plan, launch: Launch) -> Exit:
 
     Raises:
         UserError: the data cannot be used, or the folder holds a run of something else.
-        EnvironmentFault: Ray does not start.
+        EnvironmentFault: Ray does not start, or the machine has not what a trial is given.
         StorageFault: the study cannot be reached.
     """
     console = stderr_console()
     folder = RunFolder(launch.out / plan.name)
     watch = _Stopwatch(launch.started)
+    if launch.address is None:
+        refuse_missing_resources(plan.resources)
     with sole_driver(folder.path), ExitStack() as stack:
         stack.enter_context(prepare(folder, plan, fresh=launch.fresh, say=console.print))
         cluster = None

@@ -8,7 +8,8 @@ import pytest
 
 from abr_tune.console import stderr_console
 from abr_tune.errors import EnvironmentFault, Exit, OurFault, UserError, unforeseen
-from abr_tune.materials import Launch, gather
+from abr_tune.materials import Launch, gather, refuse_missing_resources
+from abr_tune.plan.plan import Resources
 from abr_tune.run import why_it_ended
 from abr_tune.runs import RunFolder
 from abr_tune.search.driver import EndedBy
@@ -50,3 +51,37 @@ def test_a_full_disk_is_no_fault_of_ours() -> None:
     assert str(full) == "No space left on device; free some and give the same command again"
     assert isinstance(unforeseen(OSError(errno.EIO, "Input/output error"), "run.log"), OurFault)
     assert isinstance(unforeseen(ValueError("a bug"), "run.log"), OurFault)
+
+
+def test_a_trial_is_not_given_what_the_machine_has_not() -> None:
+    refuse_missing_resources(Resources())
+    with pytest.raises(EnvironmentFault, match=r"100000 cores, but this machine has \d+"):
+        refuse_missing_resources(Resources(cpus=100_000))
+    with pytest.raises(EnvironmentFault, match=r"1000 GPUs, but torch finds \d+ here"):
+        refuse_missing_resources(Resources(gpus=1000))
+
+
+def test_data_that_changed_under_their_name_are_refused(tmp_path: Path) -> None:
+    class Dated(Rare):
+        data = dict
+        print_of = "monday"
+
+        def load(self, _data: object, *, folder: Path) -> str:
+            return self.print_of
+
+        def fingerprint(self, dataset: str) -> str:
+            return dataset
+
+        def baselines(self, _dataset: str) -> dict[str, float]:
+            return {}
+
+    task, run = Dated(), RunFolder(tmp_path)
+    begun = plan(task=task, data=Resources())
+    gather(begun, Launch(), run, stderr_console(), None)
+    task.print_of = "tuesday"
+    gather(begun, Launch(), run, stderr_console(), None)  # nothing was trained yet
+    run.events.touch()
+    assert gather(begun, Launch(), run, stderr_console(), None).fingerprint == "tuesday"
+    task.print_of = "wednesday"
+    with pytest.raises(UserError, match="was tuesday, is wednesday\nscores would not be comparable"):
+        gather(begun, Launch(), run, stderr_console(), None)
