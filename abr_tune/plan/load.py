@@ -157,8 +157,8 @@ def _read_kind(source: Source, key: str, table: Mapping[str, type[Section]]) -> 
         source.add((key,), f"{key} must be one of {', '.join(table)}, by name or with settings")
         return None
     if kind not in table:
-        later = LATER.get(f"{key}.{kind}")
-        message = f"this version does not have {later} yet" if later else f"{kind} is not a {key}"
+        later, known = LATER.get(f"{key}.{kind}"), ", ".join(table)
+        message = f"this version does not have {later} yet" if later else f"{kind} is not a {key}; there are {known}"
         source.add(loc, message, None if later else suggest(kind, table), at_key=in_mapping)
         return None
     settings = (written[kind] if in_mapping else None) or {}

@@ -12,7 +12,7 @@ from abr_tune.plan.plan import Confirm, Pruner, Resources, Sampler
 from abr_tune.plan.quantities import parse_bound, parse_seconds
 
 LATER: Final[Mapping[str, str]] = {
-    "from": "to start from another run's best configuration",
+    "from": "a start from another run's best configuration",
     "constraints": "constraints on metrics",
     "limits": "limits per trial",
     "stop": "stopping the study early",

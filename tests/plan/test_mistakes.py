@@ -214,7 +214,11 @@ def test_an_option_given_twice(small: Small, mistakes: Mistakes) -> None:
         ("health: [class_collapse]", "health must be a mapping"),
         ("pruner: hyperband", "this version does not have the hyperband pruner yet"),
         ("pruner: {hyperband: {}}", "this version does not have the hyperband pruner yet"),
-        ("pruner: sucessive_halving", "sucessive_halving is not a pruner | did you mean successive_halving?"),
+        (
+            "pruner: sucessive_halving",
+            "sucessive_halving is not a pruner; there are none, median, successive_halving | "
+            "did you mean successive_halving?",
+        ),
         ("pruner: {median: {startup: 2}}", "startup is not a setting of median | did you mean startup_trials?"),
         ("pruner: {successive_halving: {reduction: 1}}", "reduction must be at least 2, not 1"),
         (
