@@ -5,17 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from abr_tune.errors import UserError
-
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a run may be called: its name is a folder, and never leaves the results folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +104,6 @@ def write_atomically(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """`write_atomically` of indented JSON; refuses NaN and infinity, which JSON does not know."""
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def check_name(name: str) -> str:
-    """`name` itself when it can name a run.
-
-    Raises:
-        UserError: it could leave the results folder, hide there or confuse a shell.
-    """
-    if not NAME.fullmatch(name):
-        raise UserError(f"a run cannot be called {name!r}; use up to 64 letters, digits, dots, dashes or underscores")
-    return name
 
 
 def runs_in(out: Path) -> list[RunFolder]:
