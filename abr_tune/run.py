@@ -76,7 +76,7 @@ def why_it_ended(outcome: Outcome) -> str | None:
         return f"the time budget is over; {waiting} waiting, and the same command goes on with a new budget"
     if outcome.ended_by == "failures":
         failed = counted(states["failed"], "failed trial")
-        return f"given up after {failed}; each has a traceback.txt in its folder, and the same command goes on"
+        return f"given up after {failed}; each that raised has a traceback.txt in its folder; the same command goes on"
     return None
 
 

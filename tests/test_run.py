@@ -31,7 +31,7 @@ def test_an_early_end_says_why_and_what_to_do() -> None:
         "the time budget is over; 1 unfinished trial waiting, and the same command goes on with a new budget"
     )
     assert ended("failures", FAILED, replace(FAILED, number=2)) == (
-        "given up after 2 failed trials; each has a traceback.txt in its folder, and the same command goes on"
+        "given up after 2 failed trials; each that raised has a traceback.txt in its folder; the same command goes on"
     )
 
 
