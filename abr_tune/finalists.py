@@ -40,7 +40,6 @@ class Finalist:
         values = [value for value in self.values if value is not None]
         return stdev(values) if len(values) > 1 else None
 
-
     @property
     def reach(self) -> float | None:
         """How far a further fresh run may lie from the searched value: in 19 of 20 cases no farther; None untold.

@@ -86,6 +86,7 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
     _refuse_other_data(folder, fingerprint)
+    _refuse_other_storage(folder, launch)
     baselines = _baselines(plan, dataset)
     described = environment.describe(
         seed=plan.seed,
@@ -129,6 +130,18 @@ def _refuse_other_data(folder: RunFolder, fingerprint: str) -> None:
             f"the data have changed since {folder.path} was begun: their fingerprint was {before[:12]}, is "
             f"{fingerprint[:12]}\n{NOT_COMPARABLE}"
         )
+
+
+def _refuse_other_storage(folder: RunFolder, launch: Launch) -> None:
+    """A new study beside old trials would take their checkpoints for its own."""
+    if not folder.trial(0).exists():
+        return
+    before = json.loads(folder.environment.read_text(encoding="utf-8"))["launch"]["storage"]
+    if before != launch.storage:
+        kept = "in its own study.db" if before is None else "in another storage"
+        raise UserError(f"the study of {folder.path} is kept {kept}: leave --storage as it was, or use --fresh")
+    if before is None and not folder.study.exists():
+        raise UserError(f"{folder.path} has trials but no study.db, which says what became of them; use --fresh")
 
 
 def _baselines(plan: Plan, dataset: Any) -> Mapping[str, float]:

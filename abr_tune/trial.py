@@ -117,7 +117,7 @@ def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Cr
             except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it ends one trial, not the search
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
-                yield Crash("".join(traceback.format_exception_only(error)).strip())
+                yield Crash(" ".join("".join(traceback.format_exception_only(error)).split()))
                 return
             yield step
 

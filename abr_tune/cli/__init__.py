@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn
 
 from abr_tune.errors import AbrTuneError, Exit, unforeseen
 
 LOG: Final = Path("abr-tune-fault.log")
 """Where the traceback of a command lies that has no run folder."""
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End in order, so that Ray and temporary folders are put away; a search has a gentler handler of its own."""
+    raise SystemExit(Exit.TERMINATED)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -23,6 +30,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     # A log that cannot be written, on a full disk for one, prints a traceback of its own otherwise.
     logging.raiseExceptions = False
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,6 +78,7 @@ def _as_task(name: str, found: Any) -> Task:
         raise UnknownTask(f"{name} has no {', '.join(missing)}", "a task has a name, options and train")
     if not (isinstance(found.options, type) and issubclass(found.options, BaseModel)):
         raise UnknownTask(f"the options of {name} must be a pydantic model")
+    _refuse_signature(name, found)
     if isinstance(found, Task):
         return found
     task = Task()
@@ -86,3 +88,15 @@ def _as_task(name: str, found: Any) -> Task:
     for attribute in ("name", "options"):  # declared but not set in Task
         setattr(task, attribute, getattr(found, attribute))
     return task
+
+
+def _refuse_signature(name: str, found: Any) -> None:
+    """Five trials would fail before anybody learnt of a `train` that cannot be called."""
+    keywords: dict[str, Any] = {"seed": 0, "checkpoint": Path()}
+    if getattr(found, "data", None) is not None:
+        keywords["data"] = None
+    try:
+        inspect.signature(found.train).bind(None, **keywords)
+    except TypeError as fault:
+        call = f"train(options, *, {', '.join(keywords)})"
+        raise UnknownTask(f"{name} cannot be called as {call}: {fault}") from fault

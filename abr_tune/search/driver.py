@@ -66,7 +66,8 @@ class Driver:
         self._interrupted = interrupted
         self._ranking: Ranking = ranking or RANKINGS[plan.pruner.kind]
         self._clock = clock
-        self._started = clock()
+        self._started: float | None = None
+        """When the first trial was asked for: loading data and starting Ray do not count."""
         self._board = Board(plan.objective.direction)
         self._proposals = Proposals(plan)
         self._open: dict[int, OpenTrial] = {}
@@ -95,7 +96,7 @@ class Driver:
     def out_of_time(self) -> bool:
         """Whether the plan's time is over."""
         limit = self._plan.budget.seconds
-        return limit is not None and self._clock() - self._started >= limit
+        return limit is not None and self._started is not None and self._clock() - self._started >= limit
 
     @property
     def gave_up(self) -> bool:
@@ -115,6 +116,8 @@ class Driver:
 
     def ask(self) -> Job | None:
         """The next stretch of training: a trial to go on with, a start point, or the sampler's proposal."""
+        if self._started is None:
+            self._started = self._clock()
         if self.should_stop():
             return None
         if self._queue:
@@ -143,7 +146,9 @@ class Driver:
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. A paused one stays open, for `promote`."""
         trial = self._open[key]
-        if not trial.parked:
+        if trial.silent:
+            self.crash(key, "the task's train yielded no report")
+        elif not trial.parked:
             self._end(trial, ending_of(trial, self._plan))
 
     def crash(self, key: int, error: str) -> None:

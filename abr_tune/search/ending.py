@@ -40,6 +40,11 @@ class OpenTrial:
     seconds: dict[int, float] = field(default_factory=dict)
     """Epoch -> how long it took."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all was heard of it."""
+        return self.epoch == 0 and self.last is None and self.broken is None and self.verdict is None
+
 
 def ending_of(trial: OpenTrial, plan: Plan) -> Ending:
     """How a training that is over has ended: complete with its last objective, or pruned for a reason."""

@@ -198,10 +198,16 @@ class _Watches(FIFOScheduler):  # type: ignore[misc]
         """Ray says why, in a file of its own, before it says that."""
         said = Path(trial.error_file) if trial.error_file else None
         lines = said.read_text(encoding="utf-8").split("\n") if said is not None and said.exists() else []
-        self._bridge.failed(trial.trial_id, " ".join(" ".join(lines).split())[-SHOWN:])
+        self._bridge.failed(trial.trial_id, _cause(" ".join(" ".join(lines).split())))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (str, ("scheduler",))
+
+
+def _cause(said: str) -> str:
+    """What Ray says of a dead worker, from the name of the error on, shortened."""
+    begins = max(said.rfind(error) for error in ("ActorDiedError", "WorkerCrashedError", "OutOfMemoryError", "Error:"))
+    return said[max(begins, 0) :][:SHOWN]
 
 
 class _Rules(Stopper):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a search runs: the first asks for an orderly end, the second ends at once."""
+"""Ctrl-C, SIGTERM or a closed terminal during a search: the first asks for an orderly end, the second ends at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-CAUGHT: Final = (signal.SIGINT, signal.SIGTERM)
+CAUGHT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:

@@ -25,10 +25,10 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import delete, insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from abr_tune.errors import StorageFault, UserError
+from abr_tune.errors import EnvironmentFault, StorageFault, UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.events import TrialRecord, TrialState as State
 from core.tasks.task import Objective
@@ -358,11 +358,25 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connect(storage: str) -> RDBStorage:
-    """The storage at a URL, patient with locks."""
+    """The storage at a URL, patient with locks.
+
+    Raises:
+        UserError: the URL is none.
+        EnvironmentFault: the package that speaks to such a storage is not installed.
+        StorageFault: the storage does not answer.
+    """
     arguments: dict[str, Any] = {"pool_pre_ping": True}
     if storage.startswith("sqlite"):
         arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT_FOR_A_LOCK}}
-    return RDBStorage(storage, engine_kwargs=arguments)
+    with _as_fault():
+        try:
+            return RDBStorage(storage, engine_kwargs=arguments)
+        except ArgumentError as mistake:
+            raise UserError(
+                f"--storage {storage!r} is not the URL of a database, such as sqlite:///study.db"
+            ) from mistake
+        except ImportError as missing:
+            raise EnvironmentFault(f"the driver of this storage is not installed: {missing}") from missing
 
 
 @contextmanager

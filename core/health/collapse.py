@@ -36,7 +36,7 @@ def class_collapse(history: History, rule: ClassCollapse, baselines: Mapping[str
     if stuck >= rule.patience:
         score, majority = last.metrics[MACRO_F1], baselines[MACRO_F1]
         why = (
-            f"macro-F1 {score:.3f} is at the always-majority score {majority:.3f} for {stuck} epochs "
+            f"macro-F1 {score:.3f} has not been above the always-majority score {majority:.3f} for {stuck} epochs "
             f"and the class loss fell by less than {rule.fall:.0%} in {rule.window} epochs{_one_class(last)}"
         )
     elif flat >= rule.flat_patience:

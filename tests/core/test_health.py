@@ -100,7 +100,7 @@ def test_collapse_is_stopped_four_epochs_after_warm_up() -> None:
     assert verdict.evidence["f1_macro"] == verdict.evidence["majority_f1_macro"] == MAJORITY
     assert verdict.evidence["loss_fall"] == 0
     assert verdict.why.startswith(
-        "macro-F1 0.178 is at the always-majority score 0.178 for 2 epochs and the class loss"
+        "macro-F1 0.178 has not been above the always-majority score 0.178 for 2 epochs and the class loss"
     )
 
 

@@ -135,3 +135,16 @@ def test_the_study_stays_sound(quick: Quick) -> None:
     with sqlite3.connect(made.folder / "study.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     database.close()
+
+
+def test_trials_without_the_study_they_belong_to_are_not_built_upon(quick: Quick, tmp_path: Path) -> None:
+    """Another storage, or a study that was deleted: a new study would take over foreign checkpoints."""
+    made = quick()
+    moved = made.again("--storage", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    assert moved.code == 2
+    assert "is kept in its own study.db: leave --storage as it was" in moved.err
+    (made.folder / "study.db").unlink()
+    lost = made.again()
+    assert lost.code == 2
+    assert "has trials but no study.db" in lost.err
+    assert made.again("--fresh").code == 0

@@ -103,8 +103,8 @@ def fill(run: SyntheticRun) -> None:
         collapsed,
         [MAJORITY] * 5,
         by="class_collapse",
-        why="macro-F1 0.178 is at the always-majority score 0.178 for 2 epochs and the class loss fell by less than "
-        "1% in 3 epochs; 100.0% of the recordings are given the same class",
+        why="macro-F1 0.178 has not been above the always-majority score 0.178 for 2 epochs and the class loss fell by "
+        "less than 1% in 3 epochs; 100.0% of the recordings are given the same class",
     )
     fixes = run.start(
         {"optimizer.lr": 1e-4, "loss.weights.class": 10.0, "loss.class_loss": "cross_entropy"}, "emergency fixes"

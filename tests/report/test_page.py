@@ -108,7 +108,7 @@ def test_the_page_says_what_a_reader_needs(page: str) -> None:
         "collapsed baseline",
         "trial 0, stopped by class_collapse at epoch 5",
         "tree on static parameters",
-        "at the always-majority score",
+        "above the always-majority score",
         "RuntimeError: worker killed",
         "versions.torch",
     ):

@@ -428,3 +428,25 @@ def test_seeds_change_the_training(tmp_path: Path) -> None:
     ]
     assert steps[0][0].report.health != steps[1][0].report.health
     assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_task_that_yields_nothing_has_failed(tmp_path: Path) -> None:
+    """Pruned with all of its epochs saved would be praise."""
+    driver, study = driver_of(plan(), tmp_path)
+    driver.finish(driver.ask().key)
+    assert (study.record(0).state, study.record(0).error) == ("failed", "the task's train yielded no report")
+    study.close()
+
+
+def test_the_time_budget_begins_with_the_first_trial(tmp_path: Path) -> None:
+    """Loading data and starting Ray are not the search's time."""
+    clock = iter([100.0, 100.0, 104.0, 106.0, 106.0, 106.0])
+    study = Study(sqlite_url(tmp_path / "study.db"), "s", plan().objective)
+    timed = Driver(
+        plan(budget=Budget(trials=5, seconds=5.0)), study, tmp_path, lambda _event: None, clock=lambda: next(clock)
+    )
+    assert not timed.out_of_time
+    assert timed.ask() is not None
+    assert not timed.out_of_time
+    assert timed.out_of_time
+    study.close()

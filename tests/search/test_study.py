@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from abr_tune.errors import StorageFault
-from abr_tune.search.study import PARKED, RESUME, Ending, Study, ended_record, read_records, sqlite_url
+from abr_tune.errors import EnvironmentFault, StorageFault, UserError
+from abr_tune.search.study import PARKED, RESUME, Ending, Study, connect, ended_record, read_records, sqlite_url
 from core.tasks.task import Objective
 
 SIDES = {"lr": FloatDistribution(0.0, 1.0)}
@@ -187,3 +187,10 @@ def test_a_coordinate_with_other_choices_gets_another_name(tmp_path: Path) -> No
     again.begin({"x": "a"}, {"x": CategoricalDistribution(("a", "c"))}, {"x": "a"}, None)
     assert list(again.trials()[-1].params) == ["x (2)"]
     again.close()
+
+
+def test_a_storage_that_is_no_url_and_one_without_a_driver_are_told_apart() -> None:
+    with pytest.raises(UserError, match="'foo' is not the URL of a database"):
+        connect("foo")
+    with pytest.raises(EnvironmentFault, match="the driver of this storage is not installed"):
+        connect("oracle+oracledb://nobody@127.0.0.1/none")
