@@ -212,7 +212,9 @@ def test_a_run_without_a_study_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_cleanly(run: Path) -> None:
-    code = "import sys, typer; from abr_tune.cli.dashboard import dashboard; typer.run(dashboard)"
+    # A shell lets what it starts in the background ignore Ctrl-C, and tests may be started so.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeding}; import typer; from abr_tune.cli.dashboard import dashboard; typer.run(dashboard)"
     command = [sys.executable, "-c", code, str(run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
