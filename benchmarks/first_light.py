@@ -98,7 +98,8 @@ def readme_tests() -> Measured:
     closing = (done.stdout.strip().splitlines() or ["nothing was printed"])[-1]
     took = time.monotonic() - began
     ok = done.returncode == 0 and "passed" in closing and took < 20 * MINUTES
-    return Measured(ok, f"{closing}; {took / MINUTES:.1f} of 20 minutes, set-up included")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return Measured(ok, "\n".join([f"{closing}; {took / MINUTES:.1f} of 20 minutes, set-up included", *failed]))
 
 
 def phase1_result() -> Measured:
