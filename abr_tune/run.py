@@ -65,8 +65,6 @@ def run(plan: Plan, launch: Launch) -> Exit:
         confirmation = confirm(materials, outcome.records)
         if confirmation.signal is not None:
             return _interrupted(materials, outcome.records, confirmation.signal, watch)
-        if cluster is not None:
-            cluster.release()
         return _conclude(materials, outcome, confirmation.finalists, watch)
 
 

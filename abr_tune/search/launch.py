@@ -71,10 +71,6 @@ class Cluster:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def release(self) -> None:
-        """Let Ray end in the background; there is nothing left to train. Leaving the context waits for it."""
-        self._over.set()
-
     def run(self, source: Source, shared: Shared, *, on_wait: Callable[[], None] = lambda: None) -> None:
         """Train what `source` hands out until it is done or wants to stop.
 
