@@ -85,7 +85,7 @@ def plan_of(trials: int) -> Plan:
         train={},
         space=Space(tuple(Parameter(name, Range(0.0, 1.0)) for name in DIMENSIONS)),
         start_from=(),
-        objective=Objective(METRIC),
+        objectives=(Objective(METRIC),),
         health=HealthOptions(),
         pruner=Pruner(kind="none"),
         sampler=Sampler(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -14,7 +14,18 @@ from abr_tune.plan.explain import suggest
 from abr_tune.plan.fit import refuse_impossible
 from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_in, strict_json
-from abr_tune.plan.plan import Budget, Confirm, Criterion, Plan, Pruner, Resources, Sampler, StartPoint
+from abr_tune.plan.plan import (
+    Budget,
+    Confirm,
+    Criterion,
+    Plan,
+    Pruner,
+    PrunerName,
+    Resources,
+    Sampler,
+    SamplerName,
+    StartPoint,
+)
 from abr_tune.plan.quantities import parse_bound, parse_seconds
 from abr_tune.plan.schema import LATER, PRUNERS, SAMPLERS, CriterionSection, Section, SpaceFile, check_name
 from abr_tune.plan.searched import read_space, searched_leaves
@@ -103,12 +114,10 @@ class _Parts:
             train={path: value for path, value in self.train.items() if path not in set_by_search},
             space=self.space,
             start_from=self.start_from,
-            objective=self.objective,
+            objectives=(self.objective,),
             health=self.health,
-            pruner=Pruner(
-                kind=cast(Literal["none", "median", "successive_halving"], pruner[0]), **pruner[1].model_dump()
-            ),
-            sampler=Sampler(kind=cast(Literal["tpe", "random", "qmc"], sampler[0]), **sampler[1].model_dump()),
+            pruner=Pruner(kind=cast(PrunerName, pruner[0]), **pruner[1].model_dump()),
+            sampler=Sampler(kind=cast(SamplerName, sampler[0]), **sampler[1].model_dump()),
             budget=Budget(trials=text.budget.trials, seconds=_seconds(text.budget.time)),
             confirm=Confirm(**text.confirm.model_dump()),
             gate=tuple(_criterion(metric, section) for metric, section in text.gate.items()),

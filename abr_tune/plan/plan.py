@@ -21,26 +21,39 @@ class StartPoint:
     values: Mapping[str, Any]
 
 
+PrunerName = Literal["none", "median", "successive_halving", "hyperband", "screening", "wilcoxon"]
+SamplerName = Literal["tpe", "optuna_tpe", "gp", "cmaes", "nsga2", "random", "qmc", "grid"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruner:
     """Which ranking between trials stops the hopeless ones."""
 
-    kind: Literal["none", "median", "successive_halving"] = "successive_halving"
+    kind: PrunerName = "successive_halving"
+    promote: bool = True
+    """successive_halving, hyperband: trials pause at each rung and the best go on from their checkpoints; without it,
+    a trial is stopped for good when it reaches a rung outside the best."""
     reduction: int = 4
-    """successive_halving: one in `reduction` trials goes on from each rung."""
+    """successive_halving, hyperband: one in `reduction` trials goes on from each rung."""
     min_epochs: int = 1
-    """First epoch at which a trial may be stopped by ranking."""
+    """First epoch at which a trial may be stopped by ranking; screening: the epoch at which all are compared."""
     startup_trials: int = 5
     """median: trials that run in full before any is stopped."""
+    keep: float = 0.1
+    """screening: share of the budget's trials that is trained to the end."""
+    p_value: float = 0.1
+    """wilcoxon: chance of stopping a trial that is as good as the best, under which one is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
     """Who proposes configurations."""
 
-    kind: Literal["tpe", "random", "qmc"] = "tpe"
+    kind: SamplerName = "tpe"
     startup_trials: int = 10
-    """tpe: random proposals before the model is used."""
+    """tpe, optuna_tpe, gp, cmaes: random proposals before the model is used."""
+    random_share: float = 0.15
+    """tpe: share of the later proposals that is random all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,8 @@ class Budget:
 
     trials: int
     seconds: float | None = None
+    epochs: int | None = None
+    """No trial is started any more once so many epochs have been trained; those that run are brought to their end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +74,38 @@ class Confirm:
     seeds: int = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one trial may take before it is stopped; None: anything."""
+
+    seconds: float | None = None
+    """Wall time of its training, pauses not counted."""
+    bytes: int | None = None
+    """Memory that the trial added to its process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """When the whole search ends before its budget is spent."""
+
+    no_improvement: int | None = None
+    """Trials that ended in a row without a better best; None: never."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A comparison with a number, as in `> 0.60`."""
 
     operator: Literal[">", ">=", "<", "<=", "=="]
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a metric of the last epoch must meet for a trial to be eligible as the best."""
+
+    metric: str
+    bound: Bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +143,8 @@ class Plan:
     """Path -> fixed value."""
     space: Space
     start_from: tuple[StartPoint, ...]
-    objective: Objective
+    objectives: tuple[Objective, ...]
+    """One, or several whose Pareto front is sought."""
     health: HealthOptions
     pruner: Pruner
     sampler: Sampler
@@ -111,6 +153,18 @@ class Plan:
     gate: tuple[Criterion, ...]
     resources: Resources
     seed: int
+    constraints: tuple[Constraint, ...] = ()
+    limits: Limits = Limits()
+    stop: Stop = Stop()
+    audit: float = 0.0
+    """Share of the trials that run to their end whatever stops them, to measure false stops."""
+    since: Path | None = None
+    """Folder of an earlier run (`from:`): its best configuration is tried first, its trials teach the sampler."""
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective, which leads wherever one number is asked for."""
+        return self.objectives[0]
 
     @property
     def folder(self) -> Path:

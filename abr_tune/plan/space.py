@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, Literal
 
 from abr_tune.plan.distributions import Categorical, Coordinate, Distribution, Float, Int, Outside, Raw, same
 
-__all__ = ["Categorical", "Condition", "Coordinate", "Float", "Int", "OutsideSpace", "Parameter", "Raw", "Space"]
+__all__ = [
+    "Categorical",
+    "Condition",
+    "Confidence",
+    "Coordinate",
+    "Float",
+    "Guess",
+    "Int",
+    "OutsideSpace",
+    "Parameter",
+    "Raw",
+    "Space",
+]
 
 
 class OutsideSpace(ValueError):
@@ -40,6 +52,18 @@ class Condition:
         return self.path in chosen and any(same(chosen[self.path], value) for value in self.values)
 
 
+Confidence = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Where somebody expects the best value of a path to lie, and how sure they are."""
+
+    value: Any
+    """As the training options take it; inside the distribution."""
+    confidence: Confidence = "medium"
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One searched path."""
@@ -48,6 +72,7 @@ class Parameter:
     distribution: Distribution
     when: tuple[Condition, ...] = ()
     """All must hold for the path to be searched; otherwise its default or fixed value stands."""
+    guess: Guess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,18 @@ class Space:
     def paths(self) -> tuple[str, ...]:
         """The searched paths."""
         return tuple(parameter.path for parameter in self.parameters)
+
+    @property
+    def guesses(self) -> dict[str, tuple[Raw, Confidence]]:
+        """Coordinate name -> where it is expected to be best, and how surely; only of paths with a guess."""
+        return {
+            side.name: (raw, item.guess.confidence)
+            for item in self.parameters
+            if item.guess is not None
+            for side, raw in zip(
+                item.distribution.coordinates(item.path), item.distribution.encode(item.guess.value), strict=True
+            )
+        }
 
     def propose(self, suggest: Callable[[Coordinate], Any]) -> dict[str, Any]:
         """Path -> value, as the training options take them; inactive paths are neither asked for nor present.

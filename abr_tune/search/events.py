@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.health import Verdict
@@ -21,6 +21,7 @@ class TrialRecord:
     """Name of the start point it came from, if any."""
     state: TrialState
     value: float | None
+    """The first objective of a trial that ran to its end."""
     params: Mapping[str, Any]
     """Path -> value, as the training options take them."""
     pruned_by: str | None = None
@@ -33,6 +34,17 @@ class TrialRecord:
     error: str | None = None
     epochs: int = 0
     seconds: float = 0.0
+    values: tuple[float, ...] = ()
+    """All objectives of a trial that ran to its end, in the order of the plan; empty for another."""
+    violations: Mapping[str, float] = field(default_factory=dict)
+    """Constraint (a metric, or `health`) -> by how much it was missed; 0 where it was met, absent where not judged."""
+    audited: Mapping[str, Any] | None = None
+    """The verdict that would have stopped a trial that the audit let run to its end: rule, why, epoch."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint that was judged is met."""
+        return all(missed <= 0 for missed in self.violations.values())
 
 
 @dataclass(frozen=True, slots=True)

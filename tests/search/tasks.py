@@ -146,7 +146,7 @@ def plan(**changes) -> Plan:
         "train": {"epochs": 6},
         "space": SMOOTH,
         "start_from": (),
-        "objective": Objective(METRIC),
+        "objectives": (Objective(METRIC),),
         "health": HealthOptions(),
         "pruner": Pruner(kind="none"),
         "sampler": Sampler(kind="random"),
