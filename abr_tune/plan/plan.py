@@ -70,7 +70,7 @@ class Budget:
 class Confirm:
     """The `top` leaders are trained again with `seeds` fresh seeds; 0 switches confirmation off."""
 
-    top: int = 3
+    top: int = 5
     seeds: int = 3
 
 
