@@ -54,7 +54,7 @@ def recorded() -> Iterator[tuple[str, Any]]:
 
 
 def winner(scores_CS: Any, top: int, seeds: int) -> tuple[int, float]:
-    """Which row a search over (candidates, seeds) names best, and what it claims; seed 0 is the one it searched with."""
+    """The row a search over (candidates, seeds) names best, and what it claims; it searched with seed 0."""
     records = [
         TrialRecord(number=row, name=None, state="complete", value=float(scores[0]), params={})
         for row, scores in enumerate(scores_CS)
