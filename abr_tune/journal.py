@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from abr_tune.search.events import EpochDone, Event, Listener, TrialFinished, TrialStarted, VerdictGiven
+from abr_tune.search.events import (
+    AlarmRaised,
+    EpochDone,
+    Event,
+    Listener,
+    TrialFinished,
+    TrialPaused,
+    TrialStarted,
+    VerdictGiven,
+)
 from abr_tune.trial import plain
 
 
@@ -24,6 +33,10 @@ def entry(event: Event) -> dict[str, Any]:
         case VerdictGiven(number, verdict):
             said = asdict(verdict) | {"evidence": plain(verdict.evidence)}
             return {"event": "verdict", "number": number} | said
+        case TrialPaused():
+            return {"event": "trial_paused"} | asdict(event)
+        case AlarmRaised():
+            return {"event": "alarm"} | asdict(event)
         case TrialFinished(record):
             kept = {name: value for name, value in asdict(record).items() if name not in {"metrics", "params"}}
             return {"event": "trial_finished"} | kept

@@ -20,6 +20,7 @@ from abr_tune.search.events import (
     EpochDone,
     Listener,
     TrialFinished,
+    TrialPaused,
     TrialRecord,
     TrialStarted,
     TrialState,
@@ -276,6 +277,7 @@ class Driver:
         if isinstance(found, Pause):
             trial.parked, trial.verdict = True, found.why
             self._study.park(trial.number, asdict(found.why))
+            self._listener(TrialPaused(trial.number, trial.epoch))
             return "pause"
         trial.verdict = found
         return "stop" if found is not None else "go_on"

@@ -77,11 +77,27 @@ class VerdictGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialPaused:
+    """A trial waits at a rung until it is promoted or the search is over."""
+
+    number: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRaised:
+    """Nearly every trial is being stopped: the rule that does it, and what to change, in a sentence."""
+
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrialFinished:
     """A trial ended: complete, pruned or failed."""
 
     record: TrialRecord
 
 
-Event = TrialStarted | EpochDone | VerdictGiven | TrialFinished
+Event = TrialStarted | EpochDone | VerdictGiven | TrialPaused | AlarmRaised | TrialFinished
 Listener = Callable[[Event], None]
