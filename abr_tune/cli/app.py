@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from abr_tune.cli.bank import bank
 from abr_tune.cli.dashboard import dashboard
 from abr_tune.cli.data import app as data
 from abr_tune.cli.evaluate import evaluate
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 for command in (init, validate, run, ls, show, trials, export, train, predict, evaluate, gate, report, dashboard):
     app.command()(command)
+app.command()(bank)
 app.add_typer(data, name="data", help="Make, import and describe recordings.")
 app.command()(schema)
 app.command()(version)

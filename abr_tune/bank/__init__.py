@@ -1,0 +1,1 @@
+"""Banks: full-length learning curves of configurations drawn from a space, recorded once and replayed at will."""

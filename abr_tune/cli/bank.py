@@ -1,0 +1,61 @@
+"""`abr-tune bank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from abr_tune.cli.again import typed_again
+from abr_tune.cli.arguments import Overrides, TrustCode
+
+
+def bank(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="SPACE", help="A space file.")],
+    trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials the bank is to hold.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="The bank; default: banks/<name of the space>.")
+    ] = None,
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")
+    ] = None,
+    executor: Annotated[
+        Literal["ray", "inline"],
+        typer.Option("--executor", help="ray, or inline: one trial after another in this process."),
+    ] = "ray",
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own."),
+    ] = None,
+    trust_code: TrustCode = False,
+) -> None:
+    """Record full-length learning curves of random configurations, to measure searches on them with `replay`.
+
+    The start points come first. Health rules and ranking are off; a trial ends early only when something is not
+    finite. Interrupted, it keeps what is whole; given again, perhaps with more trials, it goes on.
+
+    Examples:
+
+      abr-tune bank search_spaces/phase1.yaml --trials 300
+
+      abr-tune bank search_spaces/smoke.yaml --trials 20 --executor inline --to /tmp/smoke
+    """
+    from abr_tune.bank.record import record
+    from abr_tune.plan.load import load_plan
+
+    plan = load_plan(file, overrides=overrides or (), trust_code=trust_code)
+    raise typer.Exit(
+        record(
+            plan,
+            to or Path("banks") / plan.name,
+            trials=trials,
+            overrides=overrides or (),
+            executor=executor,
+            jobs=jobs,
+            address=address,
+            command=typed_again(context),
+        )
+    )
