@@ -8,13 +8,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from abr_tune.search.events import EpochDone, Event, Listener, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
+from abr_tune.front import front, values_of
+from abr_tune.search.events import (
+    AlarmRaised,
+    EpochDone,
+    Event,
+    Listener,
+    TrialFinished,
+    TrialPaused,
+    TrialRecord,
+    TrialStarted,
+    VerdictGiven,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from core.report import EpochReport
     from core.tasks.task import Objective
 
 
@@ -48,6 +60,16 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+def visible(text: str) -> str:
+    """`text` on one line without characters that a terminal obeys: names and errors come from anywhere."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def short(metric: str) -> str:
+    """`val/class/f1_macro` -> `f1_macro`: the head of a column."""
+    return metric.rpartition("/")[2]
+
+
 @dataclass(slots=True)
 class Running:
     """A trial on its way, as the table shows it."""
@@ -55,34 +77,44 @@ class Running:
     name: str
     epoch: int = 0
     phase: str = ""
-    value: float | None = None
+    values: tuple[float | None, ...] = ()
+    """The objectives at the last epoch that had them."""
     health: str = "ok"
+    stopped_by: str = ""
+    """The rule that would have ended it; still running after that, it is being audited."""
+    audited: bool = False
 
 
 @dataclass(slots=True)
 class Scoreboard:
     """The state of a search, kept up to date by its events."""
 
-    objective: Objective
+    objectives: tuple[Objective, ...]
     trials: int
     epochs_per_trial: int | None
     deadline: float | None = None
     """Monotonic time at which the budget ends."""
     started: float = field(default_factory=time.monotonic)
     running: dict[int, Running] = field(default_factory=dict)
+    paused: dict[int, Running] = field(default_factory=dict)
     finished: Counter[str] = field(default_factory=Counter)
     pruned_by: Counter[str] = field(default_factory=Counter)
-    best: tuple[float, int] | None = None
+    saved_by: Counter[str] = field(default_factory=Counter)
+    """Rule -> epochs that the trials it stopped were not trained."""
+    leaders: list[TrialRecord] = field(default_factory=list)
+    """The best so far: one trial, or the front of several objectives."""
     epochs: int = 0
-    unpruned: int = 0
+    audits: int = 0
+    """Trials that ran to their end although a rule would have stopped them."""
+    alarm: str = ""
     earlier: int = 0
     """Trials that had ended before this command."""
 
     def recall(self, records: Iterable[TrialRecord]) -> None:
         """Take in the trials that ended in earlier commands of the same run."""
         for record in records:
+            self.epochs += record.epochs
             if record.state in {"complete", "pruned", "failed"}:
-                self.epochs += record.epochs
                 self._end(record)
         self.earlier = self.done
 
@@ -90,32 +122,48 @@ class Scoreboard:
         """Take in what happened."""
         match event:
             case TrialStarted(number, name, _, resumed_at):
-                self.running[number] = Running(name or "", epoch=resumed_at)
-            case EpochDone(number, report, value):
+                self.running[number] = self.paused.pop(number, Running(name or ""))
+                self.running[number].epoch = resumed_at
+            case EpochDone(number, report, _):
                 self.epochs += 1
-                row = self.running.setdefault(number, Running(""))
-                row.epoch, row.phase = report.epoch, report.phase
-                row.value = row.value if value is None else value
+                self._epoch(self.running.setdefault(number, Running("")), report)
             case VerdictGiven(number, verdict):
-                self.running.setdefault(number, Running("")).health = f"{verdict.level}: {verdict.rule}"
+                row = self.running.setdefault(number, Running(""))
+                row.health = f"{verdict.level}: {verdict.rule}"
+                row.stopped_by = verdict.rule if verdict.level == "stop" else row.stopped_by
+            case TrialPaused(number, _):
+                self.paused[number] = self.running.pop(number, Running(""))
+            case AlarmRaised(_, why):
+                self.alarm = why
             case TrialFinished(record):
                 self.running.pop(record.number, None)
+                self.paused.pop(record.number, None)
                 self._end(record)
+
+    def _epoch(self, row: Running, report: EpochReport) -> None:
+        """A warning is repeated as long as it holds; a stop that is not obeyed is an audit."""
+        row.epoch, row.phase = report.epoch, report.phase
+        known = row.values or (None,) * len(self.objectives)
+        row.values = tuple(
+            report.metrics.get(objective.metric, before)
+            for objective, before in zip(self.objectives, known, strict=True)
+        )
+        row.audited = bool(row.stopped_by)
+        row.health = f"audit: {row.stopped_by}" if row.audited else "ok"
 
     def _end(self, record: TrialRecord) -> None:
         self.finished[record.state] += 1
-        if record.state != "failed":
-            self.unpruned += self.epochs_per_trial or record.epochs
+        self.audits += record.audited is not None
         if record.pruned_by:
             self.pruned_by[record.pruned_by] += 1
-        if record.state == "complete" and record.value is not None and self.beats(record.value):
-            self.best = (record.value, record.number)
+            self.saved_by[record.pruned_by] += max(0, (self.epochs_per_trial or 0) - record.epochs)
+        if record.state == "complete":
+            self.leaders = front([*self.leaders, record], self.objectives)
 
-    def beats(self, value: float) -> bool:
-        """Whether `value` is better than the best so far."""
-        if self.best is None:
-            return True
-        return value > self.best[0] if self.objective.direction == "maximize" else value < self.best[0]
+    @property
+    def best(self) -> TrialRecord | None:
+        """The leader by the first objective."""
+        return self.leaders[0] if self.leaders else None
 
     @property
     def done(self) -> int:
@@ -132,53 +180,99 @@ class Scoreboard:
         return by_pace if self.deadline is None else min(by_pace, max(0.0, self.deadline - now))
 
     def counts(self) -> str:
-        """`12/40 trials  5 kept  7 pruned  0 failed  96 epochs, 144 saved  3m left`."""
-        saved = max(0, self.unpruned - self.epochs)
-        left = self.left()
+        """`12/40 trials  5 kept  7 pruned  0 failed  2 paused`."""
         parts = [
             f"{self.done}/{self.trials} trials",
             f"{self.finished['complete']} kept",
             f"{self.finished['pruned']} pruned",
             f"{self.finished['failed']} failed",
-            f"{self.epochs} epochs, {saved} saved",
         ]
-        return "  ".join([*parts, f"about {clock(left)} left"] if left is not None else parts)
+        parts += [f"{len(self.paused)} paused"] if self.paused else []
+        return "  ".join([*parts, f"{self.audits} audited"] if self.audits else parts)
+
+    def spending(self) -> str:
+        """`96 epochs spent, 144 saved  about 3m00s left`."""
+        left = self.left()
+        said = f"{self.epochs} epochs spent, {self.saved_by.total()} saved"
+        return said if left is None else f"{said}  about {clock(left)} left"
+
+    def standing(self) -> str:
+        """`best so far  f1_macro 0.4821 (trial 9)`; of several objectives the front's size and its leader."""
+        best = self.best
+        if best is None:
+            return "no trial complete yet"
+        scores = ", ".join(
+            f"{short(objective.metric)} {value:.4f}"
+            for objective, value in zip(self.objectives, values_of(best), strict=True)
+        )
+        front_size = f"; {len(self.leaders)} on the front" if len(self.objectives) > 1 else ""
+        return f"best so far  {scores} (trial {best.number}{front_size})"
 
 
 def line(event: TrialFinished, board: Scoreboard) -> str:
     """One finished trial on one line, aligned with the lines before."""
     record = event.record
-    best = f"best {board.best[0]:.4f} (#{board.best[1]})" if board.best else "best -"
-    value = "      -" if record.value is None else f"{record.value:7.4f}"
+    best = f"best {board.best.value:.4f} (#{board.best.number})" if board.best else "best -"
+    values = " ".join(f"{value:7.4f}" for value in values_of(record)) or "      -"
     name = f"  [{record.name}]" if record.name else ""
-    tail = f"  {record.pruned_by}: {record.why}" if record.state == "pruned" else f"  {record.error or ''}".rstrip()
-    return (
-        f"{board.done:4d}/{board.trials}  #{record.number:<4d} {record.state:8s} {value}  {best:18s} "
-        f"{record.epochs:3d} epochs {clock(record.seconds):>7s}{name}{tail}  {parameters(record.params)}"
+    return visible(
+        f"{board.done:4d}/{board.trials}  #{record.number:<4d} {record.state:8s} {values}  {best:18s} "
+        f"{record.epochs:3d} epochs {clock(record.seconds):>7s}{name}{_ending(record)}  {parameters(record.params)}"
     )
 
 
+def _ending(record: TrialRecord) -> str:
+    """Why a trial ended as it did, where there is something to say."""
+    if record.state == "pruned":
+        return f"  {record.pruned_by}: {record.why}"
+    if record.audited is not None:
+        return f"  audit: {record.audited.get('rule')} would have stopped it at epoch {record.audited.get('epoch')}"
+    missed = [name for name, by in record.violations.items() if by > 0]
+    if record.state == "complete" and missed:
+        return f"  misses {', '.join(missed)}"
+    return f"  {record.error or ''}".rstrip()
+
+
 def table(board: Scoreboard) -> RenderableType:
-    """The live table: counts, the best so far, the running trials, what was stopped by which rule."""
-    from rich import box
+    """The live table: counts, the best so far, what was stopped by which rule, an alarm, and the running trials."""
     from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(board.counts(), style="bold"), Text(board.spending()), Text(board.standing())]
+    if board.pruned_by:
+        stopped = ", ".join(
+            f"{rule} {count}" + (f" ({board.saved_by[rule]} saved)" if board.saved_by[rule] else "")
+            for rule, count in board.pruned_by.most_common()
+        )
+        parts.append(Text(visible(f"stopped by   {stopped}"), style="dim"))
+    if board.alarm:
+        parts.append(Text(visible(f"alarm        {board.alarm}"), style="bold red"))
+    return Group(*parts, _running(board))
+
+
+def _running(board: Scoreboard) -> RenderableType:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for column in ("trial", "start point", "phase", "epoch", board.objective.metric, "health"):
-        grid.add_column(
-            column, justify="right" if column in {"trial", "epoch"} else "left", overflow="ellipsis", no_wrap=True
-        )
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    heads = ("trial", "phase", "epoch", *(short(objective.metric) for objective in board.objectives), "health")
+    for column in heads:
+        # Where there is too little room, names and phases give way and numbers do not: rich narrows what may wrap.
+        gives_way = column in {"trial", "phase"}
+        side: Literal["left", "right"] = "left" if gives_way or column == "health" else "right"
+        grid.add_column(column, justify=side, no_wrap=not gives_way)
     for number, row in sorted(board.running.items()):
         total = f"/{board.epochs_per_trial}" if board.epochs_per_trial else ""
-        value = "-" if row.value is None else f"{row.value:.4f}"
-        health = Text(row.health, style="green" if row.health == "ok" else "yellow")
-        grid.add_row(f"#{number}", Text(row.name), Text(row.phase), f"{row.epoch}{total}", value, health)
-    head = Text(board.counts(), style="bold")
-    best = Text(f"best so far {board.best[0]:.4f} (trial {board.best[1]})" if board.best else "no trial complete yet")
-    stopped = "  ".join(f"{rule} {count}" for rule, count in board.pruned_by.most_common())
-    return Group(head, best, grid, Text(f"stopped by: {stopped}" if stopped else "", style="dim"))
+        values = row.values or (None,) * len(board.objectives)
+        grid.add_row(
+            Text(visible(f"#{number} {row.name}".rstrip()), no_wrap=True, overflow="ellipsis"),
+            Text(visible(row.phase), no_wrap=True, overflow="ellipsis"),
+            f"{row.epoch}{total}",
+            *("-" if value is None else f"{value:.4f}" for value in values),
+            Text(visible(row.health), style="green" if row.health == "ok" else "yellow"),
+        )
+    return grid
 
 
 @contextmanager
@@ -200,6 +294,8 @@ def _lines(board: Scoreboard, write: Callable[[str], None]) -> Listener:
         board.see(event)
         if isinstance(event, TrialFinished):
             write(line(event, board))
+        elif isinstance(event, AlarmRaised):
+            write(visible(f"alarm: {event.why}"))
 
     return see
 

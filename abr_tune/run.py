@@ -98,7 +98,7 @@ class _Stopwatch:
 def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
     plan, launch = materials.plan, materials.launch
     board = Scoreboard(
-        objective=plan.objective,
+        objectives=plan.objectives,
         trials=plan.budget.trials,
         epochs_per_trial=getattr(resolve(plan.task.options, plan.train), "epochs", None),
         deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
