@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
+from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
 from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.schema import ConfigFile
-from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task
+from abr_tune.plan.sections import check_keys, read_data, read_objectives, read_task
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.training import read_options, refuse_misfits
 from abr_tune.plan.yaml import dump, read
@@ -38,8 +39,8 @@ class Config:
     options: BaseModel
     """The task's options, every default filled in."""
     seed: int = 0
-    objective: Objective | None = None
-    """The metric it was found by; the task's own when the file names none, None when neither does."""
+    objectives: tuple[Objective, ...] = ()
+    """What it was found by; the task's own when the file names none, empty when neither does."""
     health: HealthOptions
     """The rules that watch it."""
     claims: Mapping[str, float] = field(default_factory=dict)
@@ -51,6 +52,11 @@ class Config:
     def folder(self) -> Path:
         """Relative paths of the data section are relative to this."""
         return self.file.parent
+
+    @property
+    def objective(self) -> Objective | None:
+        """The first objective, which leads wherever one number is asked for."""
+        return self.objectives[0] if self.objectives else None
 
     def data_from(self, folder: Path) -> dict[str, Any] | None:
         """The data section as a file in `folder` must say it; None for a task without data."""
@@ -83,7 +89,7 @@ def load_config(
     data = read_data(source, task)
     values = _read_train(source, task.options)
     named = "objective" in source.data
-    objective = read_objective(source, task) if named else task.objective
+    objectives = read_objectives(source, task) if named or task.objective is not None else ()
     health = read_health(source, task)
     source.finish()
     text = ConfigFile.model_validate_json(strict_json(source.data), strict=True)
@@ -95,7 +101,7 @@ def load_config(
         data=data,
         options=resolve(task.options, values),
         seed=text.seed,
-        objective=objective,
+        objectives=objectives,
         health=health,
         claims=text.claims,
         tolerance=text.tolerance,
@@ -112,8 +118,8 @@ def dump_config(config: Config, *, comment: str = "") -> str:
         content["data"] = to_jsonable_python(config.data, by_alias=True, inf_nan_mode="constants")
     content["train"] = to_jsonable_python(config.options, by_alias=True, inf_nan_mode="constants")
     content["seed"] = config.seed
-    if config.objective is not None:
-        content["objective"] = {config.objective.direction: config.objective.metric}
+    if config.objectives:
+        content["objective"] = describe_objectives(config.objectives)
     content["health"] = to_jsonable_python(config.health, by_alias=True, inf_nan_mode="constants")
     for key in ("claims", "tolerance", "provenance"):
         if getattr(config, key):

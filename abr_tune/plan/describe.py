@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
 from abr_tune.plan.overrides import defaults_of
 from abr_tune.plan.plan import Bound, Criterion, Plan
 from abr_tune.plan.space import Parameter
+from core.tasks.task import Objective
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
@@ -29,11 +31,16 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "train": defaults_of(plan.task.options, plan.train),
         "search": {item.path: _parameter(item) for item in plan.space.parameters},
         "start_from": [{"name": point.name, **_plain(dict(point.values))} for point in plan.start_from],
-        "objective": {plan.objective.direction: plan.objective.metric},
+        "from": None if plan.since is None else os.path.relpath(plan.since.resolve(), plan.folder.resolve()),
+        "objective": describe_objectives(plan.objectives),
+        "constraints": {item.metric: _bound(item.bound) for item in plan.constraints},
         "health": _plain(plan.health),
         "pruner": _plain(asdict(plan.pruner)),
         "sampler": _plain(asdict(plan.sampler)),
-        "budget": {"trials": plan.budget.trials, "time": plan.budget.seconds},
+        "budget": {"trials": plan.budget.trials, "time": plan.budget.seconds, "epochs": plan.budget.epochs},
+        "limits": {"time": plan.limits.seconds, "memory": plan.limits.bytes},
+        "stop": _plain(asdict(plan.stop)),
+        "audit": plan.audit,
         "confirm": _plain(asdict(plan.confirm)),
         "gate": {criterion.metric: _criterion(criterion) for criterion in plan.gate},
         "resources": _plain(asdict(plan.resources)),
@@ -43,7 +50,15 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
 
 def _parameter(item: Parameter) -> dict[str, Any]:
     when = {condition.path: list(condition.values) for condition in item.when}
-    return {**_distribution(item.distribution), **({"when": when} if when else {})}
+    guess = {"guess": _plain(item.guess.value), "confidence": item.guess.confidence} if item.guess else {}
+    points = {"points": item.points} if item.points is not None else {}
+    return {**_distribution(item.distribution), **points, **guess, **({"when": when} if when else {})}
+
+
+def describe_objectives(objectives: Sequence[Objective]) -> Any:
+    """As a space file says them: one as a mapping, several as a list of them."""
+    written = [{one.direction: one.metric} for one in objectives]
+    return written[0] if len(written) == 1 else written
 
 
 def _distribution(spread: Distribution) -> Mapping[str, Any]:

@@ -9,14 +9,16 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 
 from abr_tune.plan.docs import field_doc
+from abr_tune.plan.methods import PRUNERS, SAMPLERS
 from abr_tune.plan.metric_names import METRICS
 from abr_tune.plan.overrides import Option, option_paths
-from abr_tune.plan.schema import PRUNERS, SAMPLERS, ObjectiveSection, Section, SpaceFile
+from abr_tune.plan.schema import ObjectiveSection, Section, SpaceFile
 from abr_tune.plan.spread import DISTRIBUTIONS
 from core.tasks import TASKS
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 _TIME: Final = {"type": ["string", "number"], "examples": ["10m", "1h 30m"]}
+_SIZE: Final = {"type": ["string", "number"], "examples": ["2GiB", "500MB"]}
 
 Schema = dict[str, Any]
 
@@ -32,12 +34,15 @@ def editor_schema() -> str:
     properties["train"] |= {"properties": paths}
     properties["search"] |= {"properties": _searched(paths, definitions)}
     properties["start_from"]["items"] = {"type": "object", "properties": {"name": {"type": "string"}, **paths}}
-    properties["objective"] = _described(properties["objective"], _model(ObjectiveSection, definitions))
+    properties["objective"] = _described(properties["objective"], _one_or_several(definitions))
     properties["health"] |= {"properties": _health(definitions)}
-    properties["gate"]["propertyNames"] = {"anyOf": [{"enum": _metrics()}, {"pattern": "^(train|val)/.+/.+$"}]}
+    for key in ("gate", "constraints"):
+        properties[key]["propertyNames"] = {"anyOf": [{"enum": _metrics()}, {"pattern": "^(train|val)/.+/.+$"}]}
     for key, table in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
         properties[key] = _described(properties[key], _by_name_or_with_settings(table, definitions))
-    definitions["BudgetSection"]["properties"]["time"] |= _TIME
+    for section in ("BudgetSection", "LimitsSection"):
+        definitions[section]["properties"]["time"] |= _TIME
+    definitions["LimitsSection"]["properties"]["memory"] |= _SIZE
     schema = {
         "$schema": DRAFT,
         **top,
@@ -105,6 +110,12 @@ def _searched(paths: Mapping[str, Schema], definitions: Schema) -> Schema:
     described = ((path, schema.get("description")) for path, schema in paths.items())
     reference = {"$ref": "#/definitions/distribution"}
     return {path: {"description": text, "allOf": [reference]} if text else dict(reference) for path, text in described}
+
+
+def _one_or_several(definitions: Schema) -> Schema:
+    definitions["objective"] = _model(ObjectiveSection, definitions)
+    one = {"$ref": "#/definitions/objective"}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 def _data(definitions: Schema) -> Schema:

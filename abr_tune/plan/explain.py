@@ -65,7 +65,7 @@ def found(error: ErrorDetails) -> str:
     if error["type"] in {"missing", "extra_forbidden", "value_error"} or isinstance(error["input"], dict | list):
         return ""
     text = as_text(error["input"])
-    return f", not {text if len(text) <= 60 else text[:57] + '...'}"
+    return f", not {text if len(text) <= 60 else text[:57] + '...'}" if text else ""
 
 
 def candidates(error: ErrorDetails) -> list[str]:

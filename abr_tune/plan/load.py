@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
-from abr_tune.plan.explain import suggest
+from abr_tune.plan.choices import read_pruner, read_sampler
+from abr_tune.plan.earlier import read_since
 from abr_tune.plan.fit import refuse_impossible
 from abr_tune.plan.health import read_health
-from abr_tune.plan.overrides import faults_in, strict_json
-from abr_tune.plan.plan import (
-    Budget,
-    Confirm,
-    Criterion,
-    Plan,
-    Pruner,
-    PrunerName,
-    Resources,
-    Sampler,
-    SamplerName,
-    StartPoint,
-)
-from abr_tune.plan.quantities import parse_bound, parse_seconds
-from abr_tune.plan.schema import LATER, PRUNERS, SAMPLERS, CriterionSection, Section, SpaceFile, check_name
+from abr_tune.plan.overrides import strict_json
+from abr_tune.plan.plan import Budget, Confirm, Constraint, Criterion, Limits, Plan, Resources, StartPoint, Stop
+from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
+from abr_tune.plan.schema import CriterionSection, SpaceFile, check_name
 from abr_tune.plan.searched import read_space, searched_leaves
-from abr_tune.plan.sections import check_keys, read_data, read_objective, read_task, refuse_later, refuse_metric
+from abr_tune.plan.sections import check_keys, read_data, read_objectives, read_task, refuse_later, refuse_metric
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Space
 from abr_tune.plan.start import read_start_points
 from abr_tune.plan.training import read_options, refuse_misfits
 from abr_tune.plan.yaml import Loc, read
 from core.tasks.task import Task
+
+KEYS: Final = tuple(field.alias or name for name, field in SpaceFile.model_fields.items())
+"""Keys of a space file."""
 
 
 def load_plan(
@@ -47,15 +39,17 @@ def load_plan(
     seconds: float | str | None = None,
     seed: int | None = None,
     trust_code: bool = False,
+    results: Path = Path("results"),
 ) -> Plan:
     """The plan in a space file, changed by `overrides` (`key=value`, as after `--set`) and by the named arguments.
 
-    `seconds` may also be a text such as `10m`. A task `module:attribute` is imported only when `trust_code`.
+    `seconds` may also be a text such as `10m`. The run under `from:` is looked for in the folder of the file, in
+    `results`, and in the working folder. A task `module:attribute` is imported only when `trust_code`.
     Imports neither torch nor Ray nor Optuna. Raises `FileMistakes` with everything that is wrong.
     """
     file = Path(file)
     source = Source(read(file))
-    pins = apply_overrides(source, overrides, tuple(SpaceFile.model_fields))
+    pins = apply_overrides(source, overrides, KEYS)
     named: list[tuple[str, Loc, str | float | None]] = [
         ("--name", ("name",), name),
         ("--trials", ("budget", "trials"), trials),
@@ -72,8 +66,8 @@ def load_plan(
     if task is None:
         source.finish()
         raise AssertionError("a file without a task was accepted")
-    pinned = apply_pins(source, pins, task.options, tuple(SpaceFile.model_fields))
-    parts = _Parts(source, task, pinned)
+    pinned = apply_pins(source, pins, task.options, KEYS)
+    parts = _Parts(source, task, pinned, folder=file.parent, results=results)
     source.finish()
     return parts.plan(file)
 
@@ -81,7 +75,7 @@ def load_plan(
 class _Parts:
     """The sections of a file that depend on its task, read one after another; mistakes are noted in the source."""
 
-    def __init__(self, source: Source, task: Task, pinned: Mapping[str, Any]) -> None:
+    def __init__(self, source: Source, task: Task, pinned: Mapping[str, Any], *, folder: Path, results: Path) -> None:
         self.source, self.task = source, task
         self.data = read_data(source, task)
         before = len(source.problems)
@@ -89,21 +83,22 @@ class _Parts:
         self.space, self.start_from = _read_search(source, task.options, self.train, pinned)
         if len(source.problems) == before:  # a value read wrongly would show itself a second time
             refuse_impossible(source, task.options, self.train, self.space)
-        self.objective = read_objective(source, task)
+        self.objectives = read_objectives(source, task)
         self.health = read_health(source, task)
-        self.pruner = _read_kind(source, "pruner", PRUNERS)
-        self.sampler = _read_kind(source, "sampler", SAMPLERS)
-        gate = source.data.get("gate")
-        for metric in gate if isinstance(gate, dict) else ():
-            refuse_metric(source, ("gate", metric), metric, at_key=True)
+        self.pruner = read_pruner(source)
+        self.sampler = read_sampler(source)
+        self.since = read_since(source, folder=folder, results=results)
+        for key in ("gate", "constraints"):
+            section = source.data.get(key)
+            for metric in section if isinstance(section, dict) else ():
+                refuse_metric(source, (key, metric), metric, at_key=True)
 
     def plan(self, file: Path) -> Plan:
         """The plan, once nothing has been found wrong."""
         text = SpaceFile.model_validate_json(strict_json(self.source.data), strict=True)
-        if self.objective is None or self.pruner is None or self.sampler is None:
+        if not self.objectives or self.pruner is None or self.sampler is None:
             raise AssertionError("a section was neither read nor refused")
         set_by_search = searched_leaves(self.space, self.task.options)
-        pruner, sampler = self.pruner, self.sampler
         return Plan(
             name=text.name or file.stem,
             about=text.about,
@@ -114,15 +109,20 @@ class _Parts:
             train={path: value for path, value in self.train.items() if path not in set_by_search},
             space=self.space,
             start_from=self.start_from,
-            objectives=(self.objective,),
+            objectives=self.objectives,
             health=self.health,
-            pruner=Pruner(kind=cast(PrunerName, pruner[0]), **pruner[1].model_dump()),
-            sampler=Sampler(kind=cast(SamplerName, sampler[0]), **sampler[1].model_dump()),
-            budget=Budget(trials=text.budget.trials, seconds=_seconds(text.budget.time)),
+            pruner=self.pruner,
+            sampler=self.sampler,
+            budget=Budget(trials=text.budget.trials, seconds=_seconds(text.budget.time), epochs=text.budget.epochs),
             confirm=Confirm(**text.confirm.model_dump()),
             gate=tuple(_criterion(metric, section) for metric, section in text.gate.items()),
             resources=Resources(**text.resources.model_dump()),
             seed=text.seed,
+            constraints=tuple(Constraint(metric, parse_bound(bound)) for metric, bound in text.constraints.items()),
+            limits=Limits(seconds=_seconds(text.limits.time), bytes=_bytes(text.limits.memory)),
+            stop=Stop(no_improvement=text.stop.no_improvement),
+            audit=text.audit,
+            since=self.since,
         )
 
 
@@ -156,30 +156,6 @@ def _read_search(
     return space, start_from
 
 
-def _read_kind(source: Source, key: str, table: Mapping[str, type[Section]]) -> tuple[str, Section] | None:
-    """A choice by name, or by name with settings, as in `{tpe: {startup_trials: 10}}`."""
-    written = source.data.get(key, SpaceFile.model_fields[key].default)
-    in_mapping = isinstance(written, dict) and len(written) == 1
-    kind = next(iter(written)) if in_mapping else written
-    loc = (key, kind) if in_mapping else (key,)
-    if not isinstance(kind, str):
-        source.add((key,), f"{key} must be one of {', '.join(table)}, by name or with settings")
-        return None
-    if kind not in table:
-        later, known = LATER.get(f"{key}.{kind}"), ", ".join(table)
-        message = f"this version does not have {later} yet" if later else f"{kind} is not a {key}; there are {known}"
-        source.add(loc, message, None if later else suggest(kind, table), at_key=in_mapping)
-        return None
-    settings = (written[kind] if in_mapping else None) or {}
-    faults = faults_in(table[kind], settings)
-    source.faults(faults, loc, partial(_settings, table[kind]), f"a setting of {kind}")
-    return None if faults else (kind, table[kind].model_validate(settings))
-
-
-def _settings(section: type[Section], _: object) -> Sequence[str]:
-    return list(section.model_fields)
-
-
 def _criterion(metric: str, section: CriterionSection) -> Criterion:
     investigate = parse_bound(section.investigate) if section.investigate is not None else None
     return Criterion(metric, parse_bound(section.go), investigate, section.by_epoch)
@@ -187,3 +163,7 @@ def _criterion(metric: str, section: CriterionSection) -> Criterion:
 
 def _seconds(time: str | float | None) -> float | None:
     return None if time is None else parse_seconds(time)
+
+
+def _bytes(size: str | float | None) -> int | None:
+    return None if size is None else parse_bytes(size)

@@ -1,4 +1,4 @@
-"""Small texts with a meaning: times such as `10m`, comparisons such as `> 0.60`."""
+"""Small texts with a meaning: times such as `10m`, sizes such as `2GiB`, comparisons such as `> 0.60`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from abr_tune.plan.plan import Bound
 
 _SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _TIME: Final = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})? *" for unit in _SECONDS))
+_BYTES: Final = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.IGNORECASE)
 _BOUND: Final = re.compile(r"(>=|<=|==|>|<) *([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
@@ -33,6 +40,18 @@ def _parts(text: str) -> dict[str, str]:
     if not parts:
         raise ValueError(f"must be a time such as 10m or 1h 30m, not {text or 'nothing'}")
     return parts
+
+
+def parse_bytes(value: str | float) -> int:
+    """Bytes in `2GiB`, `500MB`, or a plain number of bytes. Raises `ValueError` for anything else."""
+    match = _SIZE.fullmatch(value.strip() if isinstance(value, str) else repr(value))
+    unit = _BYTES.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"must be a size such as 2GiB or 500MB, not {value or 'nothing'}")
+    size = float(match[1]) * unit
+    if not (size >= 1 and math.isfinite(size)):
+        raise ValueError(f"must be at least one byte, not {value}")
+    return int(size)
 
 
 def parse_bound(text: str) -> Bound:

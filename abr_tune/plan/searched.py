@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from abr_tune.plan.conditions import read_conditions
 from abr_tune.plan.distributions import Distribution
 from abr_tune.plan.fit import refuse_misfit
+from abr_tune.plan.guess import read_guess
 from abr_tune.plan.overrides import faults_in, leaves, option_paths
-from abr_tune.plan.schema import LATER
 from abr_tune.plan.source import Source
-from abr_tune.plan.space import Parameter, Space
-from abr_tune.plan.spread import DISTRIBUTIONS, ListEnds, PairEnds
+from abr_tune.plan.space import Guess, Parameter, Space
+from abr_tune.plan.spread import DISTRIBUTIONS, ListEnds, PairEnds, Searched
 from abr_tune.plan.yaml import Loc
 
 
@@ -26,9 +26,10 @@ class _Entry:
     """One path under `search:` whose distribution can be read."""
 
     path: str
-    loc: Loc
     distribution: Distribution
     when: Mapping[str, Any]
+    guess: Guess | None
+    points: int | None
 
 
 def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any], pinned: Mapping[str, Any]) -> Space:
@@ -46,7 +47,7 @@ def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any
         refuse_misfit(source, path, entry.distribution, options, train)
         conditions = read_conditions(source, path, entry.when, options, spread=spread, pinned=pinned)
         if conditions is not None:
-            parameters[path] = Parameter(path, entry.distribution, conditions)
+            parameters[path] = Parameter(path, entry.distribution, conditions, entry.guess, entry.points)
     while lost := [path for path, item in parameters.items() if any(one.path not in parameters for one in item.when)]:
         for path in lost:  # what they depend on was decided by the command line, or is a mistake itself
             del parameters[path]
@@ -76,16 +77,14 @@ def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None
     kind = _kind(source, loc, written)
     if kind is None:
         return None
-    later = [key for key in written if f"search.{key}" in LATER and key not in _keys_of(kind)]
-    for key in later:
-        source.add((*loc, key), f"this version does not have {LATER[f'search.{key}']} yet", at_key=True)
-    known = {key: value for key, value in written.items() if key not in later}
-    faults = faults_in(DISTRIBUTIONS[kind], known)
+    faults = faults_in(DISTRIBUTIONS[kind], written)
     source.faults(faults, loc, lambda where: _keys_beside(kind, where), f"a key of {kind}")
-    if faults or later:
+    if faults:
         return None
-    section = DISTRIBUTIONS[kind].model_validate(known)
-    return _Entry(path, loc, section.distribution(), section.when)
+    section = DISTRIBUTIONS[kind].model_validate(written)
+    distribution = section.distribution()
+    guess = read_guess(source, loc, section, distribution)
+    return _Entry(path, distribution, section.when, guess, getattr(section, "points", None))
 
 
 def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
@@ -99,7 +98,7 @@ def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
     if kinds:
         source.add((*loc, kinds[1]), f"{loc[-1]} is spread in two ways: {' and '.join(kinds)}", at_key=True)
         return None
-    others = [key for key in written if key != "when" and f"search.{key}" not in LATER]
+    others = [key for key in written if key not in Searched.model_fields]
     if len(others) == 1:
         source.unknown((*loc, others[0]), f"one of {names}", DISTRIBUTIONS)
     else:

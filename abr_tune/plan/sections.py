@@ -61,19 +61,30 @@ def read_data(source: Source, task: Task) -> Any:
         return None
 
 
-def read_objective(source: Source, task: Task) -> Objective | None:
-    """What is to be improved; None when that cannot be told, which is noted."""
-    loc: Loc = ("objective",)
+def read_objectives(source: Source, task: Task) -> tuple[Objective, ...]:
+    """What is to be improved, one or several; empty when that cannot be told, which is noted."""
     written = source.data.get("objective")
-    if isinstance(written, list):
-        if len(written) != 1:
-            source.add(loc, f"this version does not have {LATER['objective[]']} yet")
-            return None
-        loc, written = ("objective", 0), written[0]
-    if written is None:
+    if written == []:
+        source.add(("objective",), "objective names no metric", at_key=True)
+    if written is None or written == []:
         if task.objective is None:
-            source.add(loc, f"objective is missing: task {task.name} has none of its own")
-        return task.objective
+            source.add(("objective",), f"objective is missing: task {task.name} has none of its own")
+        return () if task.objective is None else (task.objective,)
+    if not isinstance(written, list):
+        found = _objective(source, ("objective",), written)
+        return () if found is None else (found,)
+    objectives: list[Objective] = []
+    for i, entry in enumerate(written):
+        found = _objective(source, ("objective", i), entry)
+        if found is None:
+            continue
+        if any(found.metric == other.metric for other in objectives):
+            source.add(("objective", i, found.direction), f"{found.metric} is an objective already")
+        objectives.append(found)
+    return tuple(objectives)
+
+
+def _objective(source: Source, loc: Loc, written: Any) -> Objective | None:
     faults = faults_in(ObjectiveSection, written)
     source.faults(faults, loc, partial(_keys_of, ObjectiveSection), "a direction")
     if faults:

@@ -73,6 +73,8 @@ class Parameter:
     when: tuple[Condition, ...] = ()
     """All must hold for the path to be searched; otherwise its default or fixed value stands."""
     guess: Guess | None = None
+    points: int | None = None
+    """How many values along each coordinate a grid tries; None: all there are, which a range of numbers has not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from abr_tune.plan.distributions import Choice, Distribution, IntRange, Range, as_text
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
 from abr_tune.plan.schema import Finite, Section
+from abr_tune.plan.space import Confidence
 
 
 def _grows(ends: tuple[float, float]) -> tuple[float, float]:
@@ -21,6 +22,7 @@ def _grows(ends: tuple[float, float]) -> tuple[float, float]:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ends = Annotated[tuple[Finite, Finite], AfterValidator(_grows)]
 PositiveEnds = Annotated[tuple[Positive, Positive], AfterValidator(_grows)]
+Points = Annotated[int, Field(ge=1, le=10_000)]
 WholeEnds = Annotated[tuple[int, int], AfterValidator(_grows)]
 
 
@@ -33,6 +35,10 @@ class Searched(Section):
 
     when: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Searched only while these other searched paths have these values: `{path: value}` or `{path: [values]}`."""
+    guess: Any = None
+    """Where you expect the best value to lie; it must be one that can be proposed."""
+    confidence: Confidence = "medium"
+    """How sure you are of the guess: the surer, the longer the sampler stays near it."""
 
     def distribution(self) -> Distribution:
         """The distribution the section describes."""
@@ -44,6 +50,8 @@ class Uniform(Searched):
 
     uniform: Ends
     """`[low, high]`."""
+    points: Points | None = None
+    """How many values of the range the grid sampler tries; the others ignore it."""
 
     def distribution(self) -> Distribution:
         """A range."""
@@ -55,6 +63,8 @@ class Log(Searched):
 
     log: PositiveEnds
     """`[low, high]`, both above 0."""
+    points: Points | None = None
+    """How many values of the range the grid sampler tries; the others ignore it."""
 
     def distribution(self) -> Distribution:
         """A logarithmic range."""
@@ -68,6 +78,8 @@ class Whole(Searched):
     """`[low, high]`, both included."""
     log: bool = False
     """Spread evenly in the logarithm."""
+    points: Points | None = None
+    """How many of the values the grid sampler tries; all of them when omitted."""
 
     @model_validator(mode="after")
     def _log_from_one(self) -> Self:
@@ -130,6 +142,8 @@ class Ordered(Searched):
         Annotated[PairEnds, Tag("pair")] | Annotated[ListEnds, Tag("list")], Discriminator(_pair_or_list)
     ]
     """`{low: [a, b], high: [c, d]}` for a pair, `{count: k, within: [a, b]}` for a list."""
+    points: Points | None = None
+    """How many values along each of its numbers the grid sampler tries; the others ignore it."""
 
     def distribution(self) -> Distribution:
         """An ordered pair or list."""
@@ -142,6 +156,8 @@ class Shares(Searched):
 
     simplex: Annotated[list[str], Field(min_length=2)]
     """Names of the options."""
+    points: Points | None = None
+    """How many values along each of its shares but the last the grid sampler tries; the others ignore it."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

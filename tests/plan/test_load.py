@@ -13,10 +13,10 @@ from abr_tune.errors import Problem
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.distributions import Choice, IntRange, Range
 from abr_tune.plan.load import load_plan
+from abr_tune.plan.methods import PRUNERS, SAMPLERS
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Bound, Budget, Confirm, Criterion, Plan, Pruner, Resources, Sampler, StartPoint
-from abr_tune.plan.schema import PRUNERS, SAMPLERS
 from abr_tune.plan.space import Condition, Parameter
 from abr_tune.plan.spread import DISTRIBUTIONS
 from abr_tune.plan.start import outside
@@ -355,7 +355,8 @@ def test_the_tables_are_total() -> None:
 
 
 def test_every_part_of_a_plan_is_described(small: Small) -> None:
-    renamed = {"file": None, "task": None, "task_name": "task", "space": "search"}
+    renamed = {"file": None, "task": None, "task_name": "task", "space": "search", "objectives": "objective"}
+    renamed |= {"since": "from"}
     keys = {renamed.get(name, name) for name in Plan.__dataclass_fields__} - {None}
     assert set(describe_plan(load_plan(small()))) == keys
 
