@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -121,14 +122,46 @@ def _of_predictions(probability_NC: Array, weight_N: Array) -> dict[str, float]:
 
 
 def calibration_error(probability_NC: Array, truth_N: NDArray[np.int64], weight_N: Array) -> float:
-    """Expected calibration error: mean over confidence bins of |accuracy - confidence|, weighted by the bin's share.
-
-    Bins are BINS equal parts of [0, 1], each open below and closed above.
-    """
+    """Expected calibration error: mean over confidence bins of |accuracy - confidence|, weighted by the bin's share."""
     confidence_N = probability_NC.max(1)
     gap_N = (probability_NC.argmax(1) == truth_N) - confidence_N
-    bin_N = np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    return float(np.abs(np.bincount(bin_N, weights=weight_N * gap_N)).sum() / weight_N.sum())
+    return float(np.abs(np.bincount(confidence_bin(confidence_N), weights=weight_N * gap_N)).sum() / weight_N.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassTable:
+    """What the classes of a split were taken for, and how sure the predictions were."""
+
+    counts_CC: NDArray[np.int64]
+    """Recordings by true class (rows) and predicted class (columns)."""
+    bins: tuple[tuple[float, float, float, float, int], ...]
+    """Low and high end of the confidence, its weighted mean, the weighted share of right ones, their count."""
+
+
+def class_table(predicted_NC: Floats | None, truth_N: NDArray[np.int64], weight_N: Array) -> ClassTable | None:
+    """Counted over the recordings with a class, in the bins of `calibration_error`; None without any."""
+    known_N = truth_N >= 0
+    if predicted_NC is None or not known_N.any() or not np.isfinite(predicted_NC[known_N]).all():
+        return None
+    probability_NC, truth_N, weight_N = doubles(predicted_NC[known_N]), truth_N[known_N], weight_N[known_N]
+    predicted_N, confidence_N = probability_NC.argmax(1), probability_NC.max(1)
+    num_classes = probability_NC.shape[1]
+    counts = np.bincount(truth_N * num_classes + predicted_N, minlength=num_classes**2)
+    bin_N = confidence_bin(confidence_N)
+    bins = []
+    for index in np.unique(bin_N).tolist():
+        inside_N = bin_N == index
+        confidence, right = (
+            weighted_mean(values_N[inside_N], weight_N[inside_N])
+            for values_N in (confidence_N, (predicted_N == truth_N).astype(np.float64))
+        )
+        bins.append((index / BINS, (index + 1) / BINS, confidence, right, int(inside_N.sum())))
+    return ClassTable(counts.reshape(num_classes, num_classes).astype(np.int64), tuple(bins))
+
+
+def confidence_bin(confidence_N: Array) -> NDArray[np.int64]:
+    """(N,) which of BINS equal parts of [0, 1], each open below and closed above."""
+    return np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _patient_f1(

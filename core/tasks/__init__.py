@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from core.tasks.abr import AbrTask
-from core.tasks.task import Objective, Reference, Scores, Task
+from core.tasks.task import Confusion, Objective, Reference, Reliability, Scores, Task
 
 TASKS: Final[Mapping[str, Task]] = {task.name: task for task in (AbrTask(),)}
 
-__all__ = ["TASKS", "Objective", "Reference", "Scores", "Task"]
+__all__ = ["TASKS", "Confusion", "Objective", "Reference", "Reliability", "Scores", "Task"]

@@ -59,6 +59,15 @@ class AbrTask(Task):
 
         yield from train(build_run(options, data["data"], seed=seed), checkpoint)
 
+    def folds(self, dataset: AbrDataset, *, count: int, seed: int) -> Sequence[AbrDataset]:
+        """Training and validation patients divided anew, stratified; the test patients stay where they are.
+
+        Raises ValueError for data that are a cross-validation already, and when there are fewer patients than folds.
+        """
+        from core.tasks.abr_data import refolded
+
+        return refolded(dataset, count=count, seed=seed)
+
     def splits(self, dataset: AbrDataset) -> Sequence[str]:
         """Validation, and test where every fold has one."""
         return ("val", "test") if all(fold.test is not None for fold in dataset.folds) else ("val",)

@@ -57,6 +57,27 @@ def load_dataset(data: SimulatedData | RecordedData, *, folder: Path) -> AbrData
     return AbrDataset(folds=folds, fingerprint=digest.hexdigest(), rare=data.rare)
 
 
+def refolded(data: AbrDataset, *, count: int, seed: int) -> tuple[AbrDataset, ...]:
+    """`count` divisions of what trains or validates in `data`, every patient validating once; the test part stays.
+
+    Raises ValueError when `data` is a cross-validation already or has fewer patients than folds.
+    """
+    from core.data.splits import k_fold
+
+    if len(data.folds) > 1:
+        raise ValueError("these data are a cross-validation already: every patient is held out once in each training")
+    [whole] = data.folds
+    divisions = k_fold(pooled([whole.train, whole.val]), folds=count, seed=seed)
+    return tuple(
+        AbrDataset(
+            folds=(replace(division, test=whole.test),),
+            fingerprint=hashlib.sha256(f"{data.fingerprint} {count} {seed} {index}".encode()).hexdigest(),
+            rare=data.rare,
+        )
+        for index, division in enumerate(divisions)
+    )
+
+
 def pooled(parts: Sequence[Recordings]) -> Recordings:
     """Parts of one table, one after the other."""
     if len(parts) == 1:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.data.recordings import Recordings
 from core.data.tensors import as_batch
 from core.metrics import Predictions, score, trivial_scores, with_skill
+from core.metrics.classes import ClassTable, class_table
+from core.metrics.score import weights_of
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_prediction import adapted, predict, renumbered
 from core.tasks.abr_weights import About, TrainedModel, load_model, predictions
-from core.tasks.task import Scores
+from core.tasks.task import Confusion, Reliability, Scores
 
 
 def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
@@ -22,7 +25,29 @@ def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
     said = held_out_predictions(model, data, split)
     baseline = trivial_scores(trains, fitted, everything, split=split, rare=data.rare).values
     scores = with_skill(score(said, everything, split=split, rare=data.rare), baseline)
-    return Scores(metrics=scores.values, baselines=baseline, absent=scores.absent)
+    table = class_table(said.class_probability, everything.hearing_class, weights_of(everything))
+    return Scores(
+        metrics=scores.values,
+        baselines=baseline,
+        absent=scores.absent,
+        confusion=_confusion(table, everything.class_names),
+        calibration=_calibration(table),
+    )
+
+
+def _confusion(table: ClassTable | None, names: Sequence[str]) -> Confusion | None:
+    if table is None:
+        return None
+    return Confusion(classes=tuple(names), counts=tuple(tuple(row) for row in table.counts_CC.tolist()))
+
+
+def _calibration(table: ClassTable | None) -> tuple[Reliability, ...]:
+    if table is None:
+        return ()
+    return tuple(
+        Reliability(low=low, high=high, confidence=confidence, accuracy=accuracy, count=count)
+        for low, high, confidence, accuracy, count in table.bins
+    )
 
 
 def _like_the_model(recordings: Recordings, about: About) -> Recordings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,12 +22,41 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """How often each true class was predicted as which class."""
+
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    """One row for each true class, one column for each predicted one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """The predictions whose confidence lies in one stretch: how sure they were, and how often right."""
+
+    low: float
+    high: float
+    confidence: float
+    """Mean over the stretch."""
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """Metrics of saved weights on one split, the trivial baselines beside them, and why some are absent."""
 
     metrics: Mapping[str, float]
     baselines: Mapping[str, float]
     absent: Mapping[str, str] = field(default_factory=dict)
+    confusion: Confusion | None = None
+    """None for a task that predicts no class."""
+    calibration: tuple[Reliability, ...] = ()
+    """Stretches of confidence that hold predictions, in order; empty for a task that predicts no class."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and words."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +122,14 @@ class Task:
     def evaluate(self, weights: Path, *, data: Any, split: str) -> Scores:
         """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
         raise NotImplementedError(f"task {self.name} cannot score saved weights")
+
+    def folds(self, dataset: Any, *, count: int, seed: int) -> Sequence[Any]:
+        """`count` data sets made of this one, each holding out another part for validation; none has other test data.
+
+        What trained or validated is divided anew, so that everything validates once. Empty for a task that cannot.
+        Raises ValueError where these data cannot be divided so.
+        """
+        return ()
 
     def predict(self, weights: Path, recordings: Any) -> Any:
         """What saved weights say of a file (a path) or table of recordings: a data frame, one row each.

@@ -9,7 +9,7 @@ from sklearn import metrics as oracle
 
 from core.data.recordings import Recordings
 from core.metrics import Predictions, Values, perfect_value, score, trivial, trivial_scores, with_skill
-from core.metrics.classes import calibration_error, class_metrics
+from core.metrics.classes import calibration_error, class_metrics, class_table
 from core.metrics.peaks import existence_metrics, latency_metrics
 from core.metrics.signal import signal_metrics, wiener_filter, wiener_gain
 from core.metrics.threshold import threshold_metrics
@@ -391,3 +391,33 @@ def test_an_area_needs_a_fold_with_both() -> None:
     values = existence_metrics(np.array([0.9, 0.8, 0.1, 0.2]), truth, np.ones(4), fold)
     assert "exist_auroc" not in values.values
     assert "fold" in values.absent["exist_auroc"]
+
+
+def test_the_class_table_counts_by_truth_and_prediction() -> None:
+    """Four recordings of which one has no class; the confidences .9 and .8 lie in other fifteenths than .6."""
+    probability = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]])
+    table = class_table(probability, np.array([0, 0, 1, -1]), np.array([1.0, 1.0, 3.0, 1.0]))
+    assert table is not None
+    assert table.counts_CC.tolist() == [[1, 1], [1, 0]]
+    assert [(low, high) for low, high, *_ in table.bins] == [
+        (8 / 15, 9 / 15),
+        (11 / 15, 12 / 15),
+        (13 / 15, 14 / 15),
+    ]
+    for row, expected in zip(table.bins, [(0.6, 0, 1), (0.8, 0, 1), (0.9, 1, 1)], strict=True):
+        assert row[2:] == pytest.approx(expected)
+
+
+def test_bins_of_the_class_table_make_up_the_calibration_error() -> None:
+    table, said = recordings(), guesses(recordings())
+    assert said.class_probability is not None
+    weight = np.ones(len(table))
+    bins = class_table(said.class_probability, table.hearing_class, weight)
+    assert bins is not None
+    by_bins = sum(count * abs(accuracy - confidence) for _, _, confidence, accuracy, count in bins.bins) / len(table)
+    assert by_bins == pytest.approx(calibration_error(np.asarray(said.class_probability), table.hearing_class, weight))
+
+
+def test_without_classes_there_is_no_class_table() -> None:
+    assert class_table(None, np.array([0]), np.ones(1)) is None
+    assert class_table(np.ones((1, 2)) / 2, np.array([-1]), np.ones(1)) is None

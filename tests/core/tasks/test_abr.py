@@ -108,6 +108,34 @@ def test_saved_weights_score_as_in_training(data: AbrDataset, model: tuple[Epoch
         TASK.evaluate(weights, data=data, split="train")
 
 
+def test_what_was_predicted_for_which_class_is_counted(data: AbrDataset, model: tuple[EpochReport, Path]) -> None:
+    report, weights = model
+    scores = TASK.evaluate(weights, data=data, split="val")
+    assert scores.confusion is not None
+    names, counts = scores.confusion.classes, np.array(scores.confusion.counts)
+    # Rows are true classes: 8 of each in validation; the diagonal is what was right.
+    assert counts.sum(axis=1).tolist() == [8] * 5
+    assert counts.trace() / counts.sum() == pytest.approx(report.metrics["val/class/accuracy"])
+    for index, name in enumerate(names):
+        assert counts[index, index] / 8 == pytest.approx(report.metrics[f"val/class/recall/{name}"])
+    assert sum(part.count for part in scores.calibration) == 40
+    right = sum(part.count * part.accuracy for part in scores.calibration) / 40
+    assert right == pytest.approx(report.metrics["val/class/accuracy"])
+
+
+def test_what_validates_can_be_divided_anew_while_the_test_patients_stay(data: AbrDataset, folds: AbrDataset) -> None:
+    parts = TASK.folds(data, count=4, seed=3)
+    whole = {*data.folds[0].train.patient.tolist(), *data.folds[0].val.patient.tolist()}
+    held_out = [{*part.folds[0].val.patient.tolist()} for part in parts]
+    assert sum(map(len, held_out)) == len(whole) == len(set.union(*held_out))
+    for part, patients in zip(parts, held_out, strict=True):
+        assert not patients & {*part.folds[0].train.patient.tolist()}
+        assert part.folds[0].test is data.folds[0].test
+    assert len({part.fingerprint for part in parts}) == 4
+    with pytest.raises(ValueError, match="a cross-validation already"):
+        TASK.folds(folds, count=2, seed=0)
+
+
 def test_predictions_are_those_that_were_scored(data: AbrDataset, model: tuple[EpochReport, Path]) -> None:
     report, weights = model
     val = data.folds[0].val
