@@ -27,9 +27,9 @@ from abr_tune.search.events import (
     VerdictGiven,
 )
 from abr_tune.search.executor import Job, Ruling
+from abr_tune.search.observation import Observation
 from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import RANKINGS, Board, Pause, Ranking, milestones
-from abr_tune.search.samplers import Observation
 from abr_tune.search.study import PARKED, VALUES, Ending, Study, ended_record, record_of
 from abr_tune.trial import HISTORY, TrialStep, read_history, training_config
 from core.health import Verdict
@@ -304,4 +304,5 @@ class Driver:
         """What the sampler may learn: a stopped trial's curve counts at the epochs it reached, a failed one's not."""
         if state == "failed":
             return None
-        return Observation(value=value) if value is not None else Observation(curve=dict(self._board.curve(number)))
+        curve = {epoch: (at,) for epoch, at in self._board.curve(number).items()}
+        return Observation(values=None if value is None else (value,), curve=curve)

@@ -42,6 +42,10 @@ class Setting:
     """Trials of an earlier run that lie in this space: worth something only until there are enough of its own."""
 
 
+class Exhausted(Exception):
+    """Every configuration a sampler can propose has been tried."""
+
+
 class Proposer(Protocol):
     """A sampler at work: it hears of every trial inside the space and is asked for new ones."""
 
@@ -58,5 +62,8 @@ class Proposer(Protocol):
         ...
 
     def propose(self, number: int) -> dict[str, Raw]:
-        """Coordinate -> raw value for the trial with this number; inactive coordinates are missing."""
+        """Coordinate -> raw value for the trial with this number; inactive coordinates are missing.
+
+        Raises `Exhausted` when there is nothing left to propose.
+        """
         ...

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from abr_tune.plan.overrides import resolve, value_at
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
-from abr_tune.search.samplers import SAMPLERS, Observation, distribution
+from abr_tune.search.observation import Observation, Setting
+from abr_tune.search.samplers import SAMPLERS, distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Proposals:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._sampler = SAMPLERS[plan.sampler.kind](plan.space, plan.sampler, plan.seed, plan.objective.direction)
+        self._sampler = SAMPLERS[plan.sampler.kind](
+            Setting(space=plan.space, options=plan.sampler, seed=plan.seed, objectives=plan.objectives)
+        )
         self._sides = {side.name: distribution(side) for side in plan.space.coordinates}
         self._waiting = deque(plan.start_from)
         self._started: list[BaseModel] = []
