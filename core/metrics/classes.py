@@ -45,11 +45,11 @@ def class_metrics(
     """All metrics of the group `class`; recordings with class -1 are left out.
 
     Averages over classes take the classes that occur in the split; a class that occurs and is never predicted has
-    F1 0. `count/<CLASS>` is the number of its recordings. `prediction_entropy` is that of the shares of predicted
-    classes, in nats; `probability_sd` the standard deviation over recordings of a class's predicted probability,
-    averaged over classes.
+    F1 0. `count/<CLASS>` is the number of its recordings, `share/<CLASS>` the weighted share of all recordings that are
+    given this class. `prediction_entropy` is that of the shares of predicted classes, in nats; `probability_sd` the
+    standard deviation over recordings of a class's predicted probability, averaged over classes.
     """
-    names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall", "count")))
+    names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall", "count", "share")))
     known_N = truth_N >= 0
     if not known_N.any():
         return none_of(names, "no recording of the split has a class")
@@ -63,7 +63,7 @@ def class_metrics(
     values, absent = _by_class(truth_N, probability_NC.argmax(1), weight_N, class_names, rare)
     count_C = np.bincount(truth_N, minlength=len(class_names))
     values |= {f"count/{name}": float(count) for name, count in zip(class_names, count_C, strict=True)}
-    values |= _of_predictions(probability_NC, weight_N)
+    values |= _of_predictions(probability_NC, weight_N, class_names)
     values["ece"] = calibration_error(probability_NC, truth_N, weight_N)
     values["patient_f1_macro"] = _patient_f1(probability_NC, truth_N, weight_N, patient_N)
     present = np.unique(truth_N)
@@ -109,11 +109,12 @@ def _by_class(
     return values, absent
 
 
-def _of_predictions(probability_NC: Array, weight_N: Array) -> dict[str, float]:
+def _of_predictions(probability_NC: Array, weight_N: Array, class_names: Sequence[str]) -> dict[str, float]:
     predicted_N = probability_NC.argmax(1)
     share_C = np.bincount(predicted_N, weights=weight_N, minlength=probability_NC.shape[1]) / weight_N.sum()
     used = share_C[share_C > 0]
-    return {
+    shares = {f"share/{name}": float(share) for name, share in zip(class_names, share_C, strict=True)}
+    return shares | {
         "predicted_classes": float(len(np.unique(predicted_N))),
         "largest_share": float(share_C.max()),
         "prediction_entropy": float(max(0.0, -(used * np.log(used)).sum())),

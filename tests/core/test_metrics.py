@@ -91,6 +91,13 @@ def test_rare_f1_is_the_mean_over_the_rare_classes_that_occur() -> None:
     assert scores.values["f1_rare"] == pytest.approx((2 / 3 + 1) / 2)
 
 
+def test_shares_are_of_the_predictions_by_weight() -> None:
+    # Weights 1, 1 and 2: half of the weight is called NORMAL, half SNİK, whatever is true.
+    scores = classes_of([0, 0, 2], [2, 0, 0], [1.0, 1.0, 2.0]).values
+    assert [scores[f"share/{name}"] for name in CLASSES] == [0.5, 0, 0.5, 0, 0]
+    assert scores["largest_share"] == 0.5
+
+
 def test_weights_act_like_repetition() -> None:
     weighted = classes_of([0, 1, 1, 2], [0, 1, 2, 2], [3.0, 1.0, 2.0, 1.0]).values
     repeated = classes_of([0, 0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 2, 2, 2]).values
