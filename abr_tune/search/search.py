@@ -19,7 +19,8 @@ from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
 from abr_tune.search.inline import run_inline
 from abr_tune.search.launch import Cluster
 from abr_tune.search.signals import Interruption, catch_signals
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep, training_config
 from core.health import Verdict
 from core.report import EpochReport

@@ -2,7 +2,8 @@
 
 Every change of a trial is one transaction. Optuna's own calls commit each parameter, value and attribute by itself,
 which on SQLite costs ten times as much; so the tables of Optuna's storage (5.x) are written here, and read back
-through Optuna by the tests.
+through Optuna by the tests. On PostgreSQL a transaction is tried again while the server is away, and several drivers
+may share a study (see `leases`).
 """
 
 from __future__ import annotations
@@ -10,27 +11,27 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import optuna
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.exceptions import StorageInternalError
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import delete, insert
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from abr_tune.errors import EnvironmentFault, StorageFault, UserError
+from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.events import TrialRecord, TrialState as State
+from abr_tune.search.leases import OWNER, Lease
+from abr_tune.search.storage import as_fault, connect, patiently, several_may_write, sqlite_url
 from core.tasks.task import Objective
 
 VALUES: Final = "abr_tune:values"
@@ -40,7 +41,7 @@ PARKED: Final = "abr_tune:parked"
 NAME: Final = "start_point"
 RESUME: Final = "resume"
 SECONDS_BETWEEN_WRITES: Final = 1.0
-SECONDS_TO_WAIT_FOR_A_LOCK: Final = 60
+Answer = TypeVar("Answer")
 
 STATES: Final[Mapping[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -49,11 +50,6 @@ STATES: Final[Mapping[TrialState, State]] = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-
-
-def sqlite_url(path: Path) -> str:
-    """The storage URL of a SQLite file."""
-    return f"sqlite:///{path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +73,7 @@ class _Unwritten:
 
 
 class Study:
-    """One study in one storage, with this process as its only writer.
+    """One study in one storage, with this process as its only writer, or one of several that hold a lease each.
 
     Every method that touches the storage raises `StorageFault` when it cannot be reached or stays locked.
     """
@@ -87,7 +83,9 @@ class Study:
         self._clock = clock
         self._written = clock()
         self._unwritten: dict[int, _Unwritten] = {}
-        with _as_fault():
+        self.lease: Lease | None = None
+        """This process's among those of several drivers, from `share` on."""
+        with as_fault():
             self._storage = connect(storage)
             study = optuna.create_study(
                 storage=self._storage, study_name=name, direction=objective.direction, load_if_exists=True
@@ -98,11 +96,14 @@ class Study:
                     study.set_metric_names([objective.metric])
             self._study_id = self._storage.get_study_id_from_name(name)
         self._ids: dict[int, int] = {}
+        self._newest = -1
+        """Optuna's id of the newest trial."""
+        self._unfinished: set[int] = set()
+        """Trials that had not ended when they were last read, those of this driver left out."""
         self._sides: dict[str, BaseDistribution] = {}
         """Coordinate as it is called in the study -> its distribution there."""
         for trial in self.trials():
-            self._ids[trial.number] = trial._trial_id
-            self._sides |= trial.distributions
+            self._see(trial)
 
     @property
     def next_number(self) -> int:
@@ -111,8 +112,7 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as Optuna reads them, by number."""
-        with _as_fault():
-            return self._storage.get_all_trials(self._study_id, deepcopy=False)
+        return patiently(lambda _tries: self._storage.get_all_trials(self._study_id, deepcopy=False))
 
     def records(self) -> list[TrialRecord]:
         """All trials, by number, with every value that was reported."""
@@ -122,8 +122,49 @@ class Study:
     def record(self, number: int) -> TrialRecord:
         """One trial."""
         self.flush()
-        with _as_fault():
+        with as_fault():
             return record_of(self._storage.get_trial(self._ids[number]))
+
+    @property
+    def shareable(self) -> bool:
+        """Whether the storage lets several drivers work on the study."""
+        return several_may_write(self._storage.engine)
+
+    def share(self, *, join: bool = False) -> None:
+        """Become one of the study's drivers. Raises `UserError` when there is a first one and this does not join it."""
+        lease = Lease(self._storage.engine, self._study_id, join=join)
+        lease.take()
+        self.lease = lease
+
+    def turn(self) -> AbstractContextManager[None]:
+        """While this is entered, no other driver decides what concerns all trials."""
+        return self.lease.turn() if self.lease else nullcontext()
+
+    def elsewhere(self) -> list[tuple[FrozenTrial, bool]]:
+        """What other drivers may have changed since this was last asked: their new and unfinished trials, by number.
+
+        Each with whether it is free, to be gone on with by whoever resumes it: its driver is dead, or left it paused
+        or interrupted. Only within a turn; without other drivers there is nothing.
+        """
+        if self.lease is None:
+            return []
+        holders = self.lease.holders()
+        self.lease.bury([holder for holder in holders if holder.dead])
+        living = {holder.id for holder in holders if not holder.dead}
+        known = {self._ids[number] for number in self._unfinished}
+        trials = patiently(lambda _tries: self._storage._get_trials(self._study_id, None, known, self._newest))
+        for trial in trials:
+            self._see(trial)
+        return [(trial, not trial.state.is_finished() and _owner(trial) not in living) for trial in trials]
+
+    def _see(self, trial: FrozenTrial) -> None:
+        self._ids[trial.number] = trial._trial_id
+        self._newest = max(self._newest, trial._trial_id)
+        self._sides |= trial.distributions
+        if trial.state.is_finished():
+            self._unfinished.discard(trial.number)
+        else:
+            self._unfinished.add(trial.number)
 
     def begin(
         self,
@@ -136,20 +177,59 @@ class Study:
 
         `raw` and `distributions` are by coordinate and empty for a start point outside the space; `values` are by path.
         """
-        called = {side: self._called(side, distributions[side]) for side in raw}
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params={called[side]: value for side, value in raw.items()},
-            distributions={called[side]: distributions[side] for side in raw},
-            user_attrs={} if name is None else {NAME: name},
-            system_attrs={VALUES: dict(values)},
-        )
-        with _as_fault():
-            trial_id = self._storage.create_new_trial(self._study_id, trial)
-            with Session(self._storage.engine) as session:
-                number = int(session.get_one(models.TrialModel, trial_id).number)
-        self._ids[number] = trial_id
+        called = {self._called(side, distributions[side]): side for side in raw}
+        system: dict[str, Any] = {VALUES: dict(values)} | self._marked()
+
+        def write(session: Session, again: bool) -> tuple[int, int]:
+            if again and (known := self._begun(session, system[OWNER])) is not None:
+                return known
+            trial = self._next_trial(session)
+            ids = {"trial_id": trial.trial_id}
+            params = [
+                ids
+                | {
+                    "param_name": name,
+                    "param_value": distributions[side].to_internal_repr(raw[side]),
+                    "distribution_json": distribution_to_json(distributions[side]),
+                }
+                for name, side in called.items()
+            ]
+            if params:
+                session.execute(insert(models.TrialParamModel), params)
+            self._add_attributes(session, trial.trial_id, system, models.TrialSystemAttributeModel)
+            self._add_attributes(session, trial.trial_id, {} if name is None else {NAME: name})
+            return trial.number, trial.trial_id
+
+        number, trial_id = self._write(write)
+        self._ids[number] = self._newest = trial_id
         return number
+
+    def _marked(self) -> dict[str, Any]:
+        return {} if self.lease is None else {OWNER: self.lease.mark()}
+
+    def _next_trial(self, session: Session) -> Any:
+        model = models.TrialModel
+        # Whoever begins a trial holds the study's row, so that numbers stay unique.
+        session.get_one(models.StudyModel, self._study_id, with_for_update=True)
+        ours = select(model.number).where(model.study_id == self._study_id)
+        last = session.scalars(ours.order_by(model.trial_id.desc()).limit(1)).first()
+        trial = model(
+            study_id=self._study_id,
+            number=0 if last is None else last + 1,
+            state=TrialState.RUNNING,
+            datetime_start=datetime.now(),
+        )
+        session.add(trial)
+        session.flush()
+        return trial
+
+    def _begun(self, session: Session, mark: str) -> tuple[int, int] | None:
+        """The trial that carries a mark: it was written, though the server left before saying so."""
+        attribute, trial = models.TrialSystemAttributeModel, models.TrialModel
+        marked = (attribute.key == OWNER) & (attribute.value_json == json.dumps(mark))
+        query = select(trial.number, trial.trial_id).join(attribute, attribute.trial_id == trial.trial_id)
+        found = session.execute(query.where(trial.study_id == self._study_id, marked)).first()
+        return None if found is None else (found[0], found[1])
 
     def _called(self, side: str, distribution: BaseDistribution) -> str:
         """What a coordinate is called in the study: another name where an earlier space had other choices for it.
@@ -179,8 +259,7 @@ class Study:
     def flush(self) -> None:
         """Write all noted values in one transaction."""
         if self._unwritten:
-            with self._transaction() as session:
-                self._write_values(session, list(self._unwritten))
+            self._write(lambda session, _again: self._write_values(session, list(self._unwritten)))
             self._unwritten.clear()
         self._written = self._clock()
 
@@ -197,8 +276,11 @@ class Study:
         state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
         if (ending.value is not None) != (state is TrialState.COMPLETE) or not state.is_finished():
             raise ValueError(f"trial {number} cannot end as {ending}")
-        with self._transaction() as session:
+
+        def write(session: Session, again: bool) -> None:
             trial = session.get_one(models.TrialModel, self._ids[number])
+            if again and trial.state == state:
+                return
             if trial.state.is_finished():
                 raise ValueError(f"trial {number} has ended already")
             self._write_values(session, [number])
@@ -210,29 +292,47 @@ class Study:
                 session.execute(insert(models.TrialValueModel), [row])
             trial.state = state
             trial.datetime_complete = datetime.now()
+
+        self._write(write)
         self._unwritten.pop(number, None)
+        self._unfinished.discard(number)
 
     def park(self, number: int, state: Mapping[str, Any]) -> None:
         """Remember that a running trial is paused, where, and why it would be pruned if it is never promoted."""
-        with self._transaction() as session:
+
+        def write(session: Session, _again: bool) -> None:
             self._write_values(session, [number])
+            self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
             self._set_attributes(session, number, {PARKED: dict(state)}, models.TrialSystemAttributeModel)
+
+        self._write(write)
         self._unwritten.pop(number, None)
+        self._unfinished.add(number)
 
     def resume(self, number: int) -> None:
-        """A trial that was interrupted or paused runs again."""
-        with self._transaction() as session:
+        """A trial that was interrupted, paused or left by a dead driver runs again, and is this driver's."""
+        mark = self._marked()
+
+        def write(session: Session, _again: bool) -> None:
             self._drop_attributes(session, number, [RESUME])
             self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
+            self._set_attributes(session, number, mark, models.TrialSystemAttributeModel)
             session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
+
+        self._write(write)
+        self._unfinished.discard(number)
 
     def interrupt(self, epochs: Mapping[int, int]) -> None:
         """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished)."""
-        with self._transaction() as session:
+
+        def write(session: Session, _again: bool) -> None:
             self._write_values(session, list(epochs))
             for number, epoch in epochs.items():
+                self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
                 self._set_attributes(session, number, {RESUME: epoch})
                 session.get_one(models.TrialModel, self._ids[number]).state = TrialState.WAITING
+
+        self._write(write)
         for number in epochs:
             self._unwritten.pop(number, None)
 
@@ -242,10 +342,16 @@ class Study:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Session]:
-        with _as_fault(), Session(self._storage.engine) as session, session.begin():
-            yield session
+    def _write(self, change: Callable[[Session, bool], Answer]) -> Answer:
+        """Make a change in one transaction; it is told whether it was tried before, and perhaps made."""
+
+        def once(tries: int) -> Answer:
+            with Session(self._storage.engine) as session, session.begin():
+                if self.lease is not None:
+                    self.lease.fence(session)
+                return change(session, tries > 0)
+
+        return patiently(once)
 
     def _write_values(self, session: Session, numbers: Sequence[int]) -> None:
         model = models.TrialIntermediateValueModel
@@ -272,8 +378,17 @@ class Study:
         model: Any = models.TrialUserAttributeModel,
     ) -> None:
         self._drop_attributes(session, number, list(attributes), model)
+        self._add_attributes(session, self._ids[number], attributes, model)
+
+    def _add_attributes(
+        self,
+        session: Session,
+        trial_id: int,
+        attributes: Mapping[str, Any],
+        model: Any = models.TrialUserAttributeModel,
+    ) -> None:
         rows = [
-            {"trial_id": self._ids[number], "key": key, "value_json": json.dumps(value, allow_nan=False)}
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value, allow_nan=False)}
             for key, value in attributes.items()
         ]
         if rows:
@@ -282,7 +397,14 @@ class Study:
     def _drop_attributes(
         self, session: Session, number: int, keys: Sequence[str], model: Any = models.TrialUserAttributeModel
     ) -> None:
-        session.execute(delete(model).where(model.trial_id == self._ids[number], model.key.in_(keys)))
+        if keys:
+            session.execute(delete(model).where(model.trial_id == self._ids[number], model.key.in_(keys)))
+
+
+def _owner(trial: FrozenTrial) -> str | None:
+    """The lease a trial belongs to."""
+    mark = trial.system_attrs.get(OWNER)
+    return None if mark is None else str(json.loads(mark)[0])
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -329,7 +451,7 @@ def storage_of(folder: Path) -> str | None:
 
 def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
     """The trials of the study of the run called `name`, as Optuna reads them, by number; none without a study."""
-    with _as_fault():
+    with as_fault():
         connected = connect(storage)
         found = study_id(connected, name)
         trials = [] if found is None else connected.get_all_trials(found, deepcopy=False)
@@ -355,33 +477,3 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": said.get("epoch", 0),
         "seconds": said.get("seconds", 0.0),
     }
-
-
-def connect(storage: str) -> RDBStorage:
-    """The storage at a URL, patient with locks.
-
-    Raises:
-        UserError: the URL is none.
-        EnvironmentFault: the package that speaks to such a storage is not installed.
-        StorageFault: the storage does not answer.
-    """
-    arguments: dict[str, Any] = {"pool_pre_ping": True}
-    if storage.startswith("sqlite"):
-        arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT_FOR_A_LOCK}}
-    with _as_fault():
-        try:
-            return RDBStorage(storage, engine_kwargs=arguments)
-        except ArgumentError as mistake:
-            raise UserError(
-                f"--storage {storage!r} is not the URL of a database, such as sqlite:///study.db"
-            ) from mistake
-        except ImportError as missing:
-            raise EnvironmentFault(f"the driver of this storage is not installed: {missing}") from missing
-
-
-@contextmanager
-def _as_fault() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageFault(f"the study's storage does not answer: {error}") from error

@@ -17,7 +17,8 @@ from abr_tune.search.executor import Shared
 from abr_tune.search.inline import run_inline
 from abr_tune.search.pruning import Pause, Standing
 from abr_tune.search.search import Outcome, Training, search, train_all
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep, run_trial
 from core.health import HealthOptions, Verdict
 from core.report import EpochReport

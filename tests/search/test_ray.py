@@ -17,7 +17,8 @@ from abr_tune.search.events import EpochDone, Event, TrialStarted
 from abr_tune.search.executor import Job, Shared
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, Training, search, train_all
-from abr_tune.search.study import Study, read_records, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study, read_records
 from abr_tune.trial import read_history
 from tests.search.tasks import BASELINES, RareOptions, make_data, plan
 from tests.search.test_driver import HAND, park_at_two, without_seconds

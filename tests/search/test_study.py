@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from abr_tune.errors import EnvironmentFault, StorageFault, UserError
-from abr_tune.search.study import PARKED, RESUME, Ending, Study, connect, ended_record, read_records, sqlite_url
+from abr_tune.search.storage import connect, sqlite_url
+from abr_tune.search.study import PARKED, RESUME, Ending, Study, ended_record, read_records
 from core.tasks.task import Objective
 
 SIDES = {"lr": FloatDistribution(0.0, 1.0)}
