@@ -31,7 +31,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "literal_zero_f1": "this rule also stops a fifth of the runs that would end well: use class_absent instead",
     "literal_gradient_norm": "raise its limit, which depends on the scale of the losses, or use gradient_explosion",
 }
-"""Health rule -> what to change when it stops nearly everything; the keys are those of `core.health.severity.Collapse`."""
+"""Health rule (`Collapse` in core.health.severity) -> what to change when it stops nearly everything."""
 
 
 def stopped_by(record: TrialRecord) -> str | None:
