@@ -48,6 +48,11 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
+def machine() -> dict[str, Any]:
+    """The machine this process runs on."""
+    return {"system": platform.platform(), "processor": platform.machine(), "cores": cores()}
+
+
 def describe(
     *, seed: int, confirmation_seeds: list[int], fingerprint: str, launch: Mapping[str, Any], code: str | None
 ) -> dict[str, Any]:
@@ -55,11 +60,7 @@ def describe(
     return {
         "versions": versions(),
         "commit": commit(),
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cores": cores(),
-        },
+        "machine": machine(),
         "seeds": {"search": seed, "confirmation": confirmation_seeds},
         "data_fingerprint": fingerprint,
         "launch": dict(launch),

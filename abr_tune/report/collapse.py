@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from abr_tune.search.events import TrialRecord
-from core.health import RULES
+from core.health.severity import SEVERITIES
 
 MOST_BINS: Final = 6
 TRIALS_PER_BIN: Final = 8
@@ -102,7 +102,7 @@ def collapse_map(records: Sequence[TrialRecord]) -> CollapseMap:
 def collapsed_by(record: TrialRecord) -> str | None:
     """The health rule that stopped a trial, or would have; None for one that stayed healthy."""
     rule = record.pruned_by if record.state == "pruned" else (record.audited or {}).get("rule")
-    return rule if rule in RULES else None
+    return rule if rule in SEVERITIES else None
 
 
 def _ended(records: Sequence[TrialRecord]) -> list[TrialRecord]:
