@@ -32,6 +32,8 @@ def validate(
 
       abr-tune validate search_spaces/*.yaml --format github
     """
+    from abr_tune.plan.notes import notes
+
     found = {file: _check(file, overrides or (), trust_code) for file in files}
     problems = [problem for result in found.values() if not isinstance(result, Plan) for problem in result]
     if format == "json":
@@ -42,7 +44,7 @@ def validate(
         for file, result in found.items():
             if isinstance(result, Plan):
                 typer.echo(f"{file}: ok, {sentence(result)}")
-                for note in _notes(result):
+                for note in notes(result):
                     typer.echo(f"  {note}")
     raise typer.Exit(Exit.MISTAKE if problems else Exit.DONE)
 
@@ -53,7 +55,7 @@ def sentence(plan: Plan) -> str:
         _count(len(plan.space.paths), "searched path"),
         _count(plan.budget.trials, "trial"),
         _count(len(plan.start_from), "start point"),
-        f"{plan.objective.direction} {plan.objective.metric}",
+        " and ".join(f"{one.direction} {one.metric}" for one in plan.objectives),
     ]
     return ", ".join(counts)
 
@@ -87,15 +89,6 @@ def _print_json(found: dict[Path, Plan | Sequence[Problem]]) -> None:
         for file, result in found.items()
     ]
     typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
-
-
-def _notes(plan: Plan) -> list[str]:
-    from abr_tune.plan.start import outside
-
-    return [
-        f"start point {name} runs but does not teach the sampler: {'; '.join(reasons)}"
-        for name, reasons in outside(plan).items()
-    ]
 
 
 def _count(number: int, what: str) -> str:

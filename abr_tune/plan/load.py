@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.choices import read_pruner, read_sampler
+from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_pruner, refuse_sampler
 from abr_tune.plan.earlier import read_since
 from abr_tune.plan.fit import refuse_impossible
 from abr_tune.plan.health import read_health
@@ -81,17 +82,27 @@ class _Parts:
         before = len(source.problems)
         self.train = _read_train(source, task.options)
         self.space, self.start_from = _read_search(source, task.options, self.train, pinned)
-        if len(source.problems) == before:  # a value read wrongly would show itself a second time
+        self.readable = len(source.problems) == before
+        if self.readable:  # a value read wrongly would show itself a second time
             refuse_impossible(source, task.options, self.train, self.space)
         self.objectives = read_objectives(source, task)
         self.health = read_health(source, task)
         self.pruner = read_pruner(source)
         self.sampler = read_sampler(source)
+        self._refuse_contradictions()
         self.since = read_since(source, folder=folder, results=results)
         for key in ("gate", "constraints"):
             section = source.data.get(key)
             for metric in section if isinstance(section, dict) else ():
                 refuse_metric(source, (key, metric), metric, at_key=True)
+
+    def _refuse_contradictions(self) -> None:
+        if self.sampler is not None and self.space.paths:
+            refuse_sampler(self.source, self.sampler, self.space, self.objectives)
+        if self.pruner is not None:
+            refuse_pruner(self.source, self.pruner, self.task, self.objectives)
+        if self.pruner is not None and self.readable:
+            refuse_beyond_the_run(self.source, self.pruner, self.task.options, self.train, self.space)
 
     def plan(self, file: Path) -> Plan:
         """The plan, once nothing has been found wrong."""

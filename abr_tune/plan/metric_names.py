@@ -42,12 +42,12 @@ def fault_of(name: str, *, known_task: bool) -> tuple[str, str | None] | None:
         return f"{name} is not a metric: names are <split>/<task>/<metric>, as val/class/f1_macro", hint
     if split == "test":
         return f"{name} cannot be used: the test split is scored once, at the end", f"did you mean val/{rest}?"
-    if not known_task or f"val/{rest}".removesuffix(":skill") in known:
+    if not known_task:
         return None
-    per_class = metric.split("/", 1)
-    if group == "class" and len(per_class) == 2 and per_class[0] in _PER_CLASS and per_class[1]:
+    if split == "train":
+        return f"{name} cannot be used: trials are scored on the validation split", f"did you mean val/{rest}?"
+    kind, _, label = metric.partition("/")
+    per_class = group == "class" and kind in _PER_CLASS and label
+    if per_class or name.removesuffix(":skill") in known:
         return None
-    hint = suggest(f"val/{group}/{metric}", known)
-    if group not in METRICS and hint is None:
-        return None
-    return f"{name} is not a metric of this task", hint.replace("mean val/", f"mean {split}/") if hint else None
+    return f"{name} is not a metric of this task", suggest(f"val/{group}/{metric}", known)

@@ -14,10 +14,25 @@ from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.distributions import Choice, IntRange, Range
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.methods import PRUNERS, SAMPLERS
+from abr_tune.plan.notes import notes
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
 from abr_tune.plan.overrides import resolve
-from abr_tune.plan.plan import Bound, Budget, Confirm, Criterion, Plan, Pruner, Resources, Sampler, StartPoint
-from abr_tune.plan.space import Condition, Parameter
+from abr_tune.plan.plan import (
+    Bound,
+    Budget,
+    Confirm,
+    Constraint,
+    Criterion,
+    Limits,
+    Plan,
+    Pruner,
+    Resources,
+    Sampler,
+    StartPoint,
+    Stop,
+)
+from abr_tune.plan.schema import AUDIT
+from abr_tune.plan.space import Condition, Guess, Parameter
 from abr_tune.plan.spread import DISTRIBUTIONS
 from abr_tune.plan.start import outside
 from abr_tune.plan.yaml import dump, parse
@@ -103,12 +118,145 @@ seed: 11
     assert plan.resources == Resources(cpus=2, gpus=0.5)
 
 
+def test_everything_of_the_complete_search_arrives(small: Small) -> None:
+    plan = load_plan(
+        small(
+            """
+objective: [{maximize: val/class/f1_macro}, {minimize: val/threshold/mae_db}]
+constraints: {val/peak/exist_auroc: "> 0.8", val/class/predicted_classes: "== 5"}
+limits: {time: 5m, memory: 2GiB}
+stop: {no_improvement: 15}
+audit: 0.1
+""",
+            budget=("{trials: 4}", "{trials: 4, epochs: 200}"),
+            search=("log: [1e-5, 3e-3]", "log: [1e-5, 3e-3], guess: 1e-4, confidence: high, points: 4"),
+        )
+    )
+    assert plan.objectives == (Objective("val/class/f1_macro"), Objective("val/threshold/mae_db", "minimize"))
+    assert plan.objective == plan.objectives[0]
+    assert plan.constraints == (
+        Constraint("val/peak/exist_auroc", Bound(">", 0.8)),
+        Constraint("val/class/predicted_classes", Bound("==", 5)),
+    )
+    assert (plan.limits, plan.stop) == (Limits(seconds=300.0, bytes=2 * 1024**3), Stop(no_improvement=15))
+    assert (plan.audit, plan.budget) == (0.1, Budget(trials=4, epochs=200))
+    assert plan.space.parameters[0] == Parameter(
+        "optimizer.lr", Range(1e-5, 3e-3, log=True), guess=Guess(1e-4, "high"), points=4
+    )
+    assert plan.space.guesses == {"optimizer.lr": (1e-4, "high")}
+    described = describe_plan(plan)
+    assert described["objective"] == [{"maximize": "val/class/f1_macro"}, {"minimize": "val/threshold/mae_db"}]
+    assert described["constraints"] == {"val/peak/exist_auroc": "> 0.8", "val/class/predicted_classes": "== 5.0"}
+    assert described["limits"] == {"time": 300.0, "memory": 2 * 1024**3}
+    assert (described["stop"], described["audit"], described["from"]) == ({"no_improvement": 15}, 0.1, None)
+    assert described["search"]["optimizer.lr"] == {
+        "log": [1e-5, 3e-3],
+        "points": 4,
+        "guess": 1e-4,
+        "confidence": "high",
+    }
+
+
+GUESSES = {
+    "model.dropout": ("{uniform: [0, 0.5], guess: 0.1}", 0.1),
+    "optimizer.lr": ("{log: [1e-5, 3e-3], guess: 1e-4}", 1e-4),
+    "batch_size": ("{int: [16, 64], guess: 32}", 32),
+    "model.inputs": ("{choice: [[signal], [signal, age]], guess: [signal, age]}", ["signal", "age"]),
+    "balance.clamp": (
+        "{ordered: {low: [0.2, 2], high: [1, 6]}, guess: {low: 0.75, high: 1.5}}",
+        {"low": 0.75, "high": 1.5},
+    ),
+    "phases.boundaries": ("{ordered: {count: 3, within: [0, 0.9]}, guess: [0, 0.2, 0.4]}", [0, 0.2, 0.4]),
+    "loss.weights": ("{simplex: [class, signal], guess: {class: 0.8, signal: 0.2}}", {"class": 0.8, "signal": 0.2}),
+}
+
+
+def test_a_guess_works_for_every_distribution(small: Small) -> None:
+    entries = "".join(f"  {path}: {entry}\n" for path, (entry, _) in GUESSES.items())
+    plan = load_plan(small(search=("  optimizer.lr: {log: [1e-5, 3e-3]}\n", entries)))
+    told = {item.path: item.guess for item in plan.space.parameters if item.guess}
+    assert told == {path: Guess(value, "medium") for path, (_, value) in GUESSES.items()}
+    raw = {name: value for name, (value, _) in plan.space.guesses.items()}
+    again = plan.space.propose(lambda side: raw.get(side.name, "focal"))
+    for path, (_, value) in GUESSES.items():
+        assert again[path] == pytest.approx(value) if path != "model.inputs" else again[path] == value
+
+
+def test_none_may_be_a_guess(small: Small) -> None:
+    clamp = "  balance.clamp: {choice: [null, {low: 0.5, high: 2}], guess: null}\n\nbudget"
+    plan = load_plan(small(search=("\nbudget", clamp)))
+    assert plan.space.parameters[-1].guess == Guess(None, "medium")
+    plan = load_plan(small(search=("\nbudget", clamp.replace(", guess: null", ""))))
+    assert plan.space.parameters[-1].guess is None
+
+
+SETTINGS: dict[str, dict[str, dict[str, object]]] = {
+    "pruner": {
+        "none": {},
+        "median": {"startup_trials": 2, "min_epochs": 2},
+        "successive_halving": {"promote": False, "reduction": 3, "min_epochs": 2},
+        "hyperband": {"promote": False, "reduction": 3, "min_epochs": 2},
+        "screening": {"keep": 0.25, "min_epochs": 2},
+    },
+    "sampler": {
+        "tpe": {"startup_trials": 2, "random_share": 0.3},
+        "optuna_tpe": {"startup_trials": 2},
+        "gp": {"startup_trials": 2},
+        "cmaes": {"startup_trials": 2},
+        "nsga2": {},
+        "random": {},
+        "qmc": {},
+        "grid": {},
+    },
+}
+
+
+@pytest.mark.parametrize(("key", "kind"), [(key, kind) for key, kinds in SETTINGS.items() for kind in kinds])
+def test_every_pruner_and_sampler_is_read_with_the_settings_it_has(small: Small, key: str, kind: str) -> None:
+    settings = SETTINGS[key][kind]
+    numbers = "  optimizer.lr: {log: [1e-5, 3e-3], points: 3}\n  model.dropout: {uniform: [0, 0.5], points: 2}\n"
+    search = ("  optimizer.lr: {log: [1e-5, 3e-3]}\n", numbers)
+    plan = load_plan(small(dump({key: {kind: settings}}), search=search))
+    expected = (Pruner if key == "pruner" else Sampler)(kind=kind, **settings)  # type: ignore[arg-type]
+    assert getattr(plan, key) == expected
+    assert getattr(load_plan(small(f"{key}: {kind}\n", search=search)), key).kind == kind
+    table = PRUNERS if key == "pruner" else SAMPLERS
+    assert set(table[kind].model_fields) == set(settings)
+
+
+def test_wilcoxon_is_for_tasks_that_report_folds_or_seeds(write: Callable[[str], Path], own: str) -> None:
+    plan = load_plan(write(OWN.format(module=own) + "pruner: {wilcoxon: {p_value: 0.2}}\n"), trust_code=True)
+    assert plan.pruner == Pruner(kind="wilcoxon", p_value=0.2)
+    assert (
+        notes(plan)[-1] == "wilcoxon: each report is one fold or seed, and a trial's value is the mean over its reports"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("2GiB", 2 * 1024**3),
+        ("1.5 GiB", 3 * 512 * 1024**2),
+        ("500MB", 500_000_000),
+        ("64kb", 64_000),
+        ("1 TiB", 1024**4),
+        ("300 B", 300),
+        ("1048576", 1048576),
+        ("1e9", 10**9),
+    ],
+)
+def test_sizes(small: Small, written: str, size: int) -> None:
+    assert load_plan(small(f"limits: {{memory: {written}}}\n")).limits == Limits(bytes=size)
+
+
 def test_what_is_omitted_has_its_documented_default(small: Small) -> None:
     plan = load_plan(small())
     task = TASKS["abr"]
     assert (plan.objective, plan.health) == (task.objective, task.health)
     assert (plan.pruner, plan.sampler, plan.confirm, plan.resources) == (Pruner(), Sampler(), Confirm(), Resources())
     assert (plan.budget, plan.gate, plan.start_from, plan.seed) == (Budget(trials=4), (), (), 0)
+    assert (plan.constraints, plan.limits, plan.stop, plan.since) == ((), Limits(), Stop(), None)
+    assert (plan.audit, len(plan.objectives), plan.space.guesses) == (AUDIT, 1, {})
 
 
 def test_every_distribution_is_read(small: Small) -> None:

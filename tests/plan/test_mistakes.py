@@ -439,3 +439,97 @@ def test_problems_survive_the_way_back_from_a_worker(small: Small) -> None:
 
 def test_no_option_shadows_a_key_of_the_file() -> None:
     assert not set(AbrOptions.model_fields) & set(SpaceFile.model_fields)
+
+
+TRADE_OFF = "objective: [{maximize: val/class/f1_macro}, {minimize: val/threshold/mae_db}]\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "messages"),
+    [
+        (
+            "sampler: grid\n",
+            {
+                "optimizer.lr is a range, and the grid sampler cannot tell how many of its values to try "
+                "| say so with points: 5, or list the values as a choice": (9, 3)
+            },
+        ),
+        (
+            TRADE_OFF + "sampler: {cmaes: {startup_trials: 3}}\n",
+            {
+                "cmaes improves one objective, not 2 | tpe, gp and nsga2 seek a trade-off": (14, 11),
+                "cmaes needs two numbers that are always searched; here there are 1 | tpe takes any space": (14, 11),
+            },
+        ),
+        (
+            TRADE_OFF + "pruner: median\n",
+            {
+                "median compares one objective, not 2 | successive_halving, hyperband and screening compare by which "
+                "trials are beaten in everything": (14, 9)
+            },
+        ),
+        (
+            "pruner: {wilcoxon: {p_value: 0.2}}\n",
+            {
+                "wilcoxon takes each report for one fold or seed of a configuration and their mean for its value; "
+                "task abr reports the epochs of one training | use successive_halving, hyperband or median": (13, 10)
+            },
+        ),
+        (
+            "pruner: {screening: {min_epochs: 4}}\n",
+            {
+                "min_epochs is 4, but a trial trains for 3 epochs: nothing is ever stopped "
+                "| at most 3, or pruner: none": (13, 34)
+            },
+        ),
+        (
+            "gate: {val/class/ece: {go: '< 1', by_epoch: 8}}\n",
+            {
+                "by_epoch is 8, but a trial trains for 3 epochs | leave it out to judge the last epoch": (13, 45),
+            },
+        ),
+        (
+            "constraints: {val/birds/song: '> 1', train/class/accuracy: '> 1'}\n",
+            {
+                "val/birds/song is not a metric of this task": (13, 15),
+                "train/class/accuracy cannot be used: trials are scored on the validation split "
+                "| did you mean val/class/accuracy?": (13, 38),
+            },
+        ),
+    ],
+)
+def test_contradictions_are_refused_where_they_stand(
+    small: Small, mistakes: Mistakes, more: str, messages: dict[str, tuple[int, int]]
+) -> None:
+    assert {said(one): (one.line, one.column) for one in mistakes(small(more))} == messages
+
+
+def test_a_contradiction_with_the_command_line_is_told_there(small: Small, mistakes: Mistakes) -> None:
+    [problem] = mistakes(small(), "pruner=wilcoxon")
+    assert problem.file == "--set 1"
+    [problem] = mistakes(small("pruner: {median: {min_epochs: 3}}\n"), "epochs=2")
+    assert (problem.line, problem.message[:15]) == (13, "min_epochs is 3")
+
+
+@pytest.mark.parametrize("spread", ["{int: [2, 6]}", "{choice: [2, 6]}"])
+def test_the_longest_run_counts_where_epochs_are_searched(small: Small, mistakes: Mistakes, spread: str) -> None:
+    more = "pruner: {hyperband: {min_epochs: %d}}\n"
+    searched = (SEARCH, f"{SEARCH}  epochs: {spread}\n")
+    assert load_plan(small(more % 6, search=searched)).pruner.min_epochs == 6
+    [problem] = mistakes(small(more % 7, search=searched))
+    assert problem.message.startswith("min_epochs is 7, but a trial trains for 6 epochs")
+
+
+@pytest.mark.parametrize("kind", ["none", "successive_halving", "hyperband", "screening"])
+def test_rankings_by_domination_take_several_objectives(small: Small, kind: str) -> None:
+    plan = load_plan(small(f"{TRADE_OFF}pruner: {kind}\n"))
+    assert (plan.pruner.kind, len(plan.objectives)) == (kind, 2)
+
+
+def test_a_grid_too_large_to_train_is_refused_quickly(small: Small, mistakes: Mistakes) -> None:
+    endless = "  batch_size: {int: [1, 1000000000]}\n  model.dropout: {uniform: [0, 0.5], points: 5}\n"
+    points = ("log: [1e-5, 3e-3]", "log: [1e-5, 3e-3], points: 3")
+    [problem] = mistakes(small("sampler: grid\n", search=("\nbudget", f"{endless}\nbudget"), points=points))
+    assert said(problem) == (
+        "the grid has more than 100,000 combinations | search fewer paths, give ranges fewer points, or use qmc"
+    )
