@@ -1,0 +1,204 @@
+"""Banks: what is recorded comes back exactly, more can be added, an interruption loses nothing, damage is said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from abr_tune.bank.folder import read_bank
+from abr_tune.bank.record import drawn, only_finite, record
+from abr_tune.bank.rows import reports_of, table_of
+from abr_tune.errors import Exit, UserError
+from abr_tune.trial import run_trial
+from core.health import HealthOptions, judge
+from core.report import EpochReport
+from tests.bank.conftest import SPACE, plan_of, space_file
+from tests.bank.lines import MAJORITY, METRIC, Options, report
+
+
+def test_reports_come_back_exactly() -> None:
+    full = EpochReport(
+        epoch=4,
+        phase="class only",
+        metrics={"val/class/f1_macro": 0.1 + 0.2, "val/class/f1_macro:skill": 1 / 3},
+        health={"loss/class": 1e-300, "grad_norm": 7.0},
+        active={"class": 2, "signal": 0},
+        absent={"val/peak/latency_r2": "no peaks: none at all"},
+        seconds=0.125,
+    )
+    other = EpochReport(epoch=5, phase="all", metrics={"val/class/f1_macro": 0.0})
+    assert reports_of(table_of(7, 3, [full, other])) == {7: [full, other]}
+
+
+def test_a_metric_that_would_be_taken_for_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="health/x"):
+        table_of(0, 0, [EpochReport(epoch=1, phase="all", metrics={"health/x": 1.0})])
+
+
+def test_start_points_come_first_and_are_whole(recorded: Path) -> None:
+    trials = read_bank(recorded).trials()
+    assert [trial.number for trial in trials] == list(range(12))
+    assert [trial.name for trial in trials[:4]] == ["flat", "broken", "buggy", None]
+    assert [report.metrics[METRIC] for report in trials[0].reports] == [0.2] * 5
+    options = [Options(epochs=5, **trial.params) for trial in trials[3:]]
+    assert [trial.reports for trial in trials[3:]] == [tuple(report(each, e) for e in range(1, 6)) for each in options]
+
+
+def test_not_finite_and_failed_trials_say_where(recorded: Path) -> None:
+    trials = read_bank(recorded).trials()
+    broken, buggy = trials[1], trials[2]
+    assert [each.epoch for each in broken.whole] == [1, 2]
+    assert broken.broke_off is not None
+    assert (broken.broke_off.epoch, broken.broke_off.evidence["step"]) == (3, 7)
+    assert buggy.error == "RuntimeError: a bug of the task's own"
+    assert [each.epoch for each in buggy.reports] == [1]
+
+
+def test_the_facts_say_what_the_numbers_mean(recorded: Path) -> None:
+    facts = json.loads((recorded / "bank.json").read_text())
+    assert facts["objectives"] == [{"metric": METRIC, "direction": "maximize"}]
+    assert (facts["trials"], facts["epochs"], facts["seconds_per_epoch"]) == (12, 5, 0.25)
+    assert facts["baselines"] == {METRIC: MAJORITY}
+    assert facts["health"]["class_collapse"]["patience"] == 2
+    assert facts["code"] == ".."
+    assert (recorded / "space.yaml").read_text() == SPACE
+    assert pq.read_table(recorded / "curves.parquet").column_names == ["trial", "seed", "epoch", "metric", "value"]
+    assert pq.read_table(recorded / "configurations.parquet").column_names == ["trial", "param", "value"]
+    assert not (recorded / "unfinished").exists()
+
+
+def test_rules_are_off_but_for_the_guard() -> None:
+    off = only_finite(HealthOptions())
+    assert off.non_finite == HealthOptions().non_finite
+    assert {name for name, rule in off if rule is not None} == {"non_finite"}
+
+
+def test_recorded_reports_get_the_verdicts_of_the_originals(recorded: Path, tmp_path: Path) -> None:
+    plan, bank = plan_of(recorded.parent / "lines.yaml"), read_bank(recorded)
+    said = []
+    for trial in bank.trials():
+        if trial.error is not None:
+            continue
+        again = run_trial(
+            plan.task,
+            plan.task.options(**plan.train, **trial.params),
+            seed=trial.seed,
+            folder=tmp_path / str(trial.number),
+            data=None,
+            health=plan.health,
+            baselines=bank.facts["baselines"],
+        )
+        live = [step.verdicts for step in again]
+        replayed = [judge(trial.reports[:end], plan.health, bank.facts["baselines"]) for end in range(1, 6)][
+            : len(live)
+        ]
+        assert replayed == live
+        said += [verdict.rule for verdicts in live for verdict in verdicts]
+    assert {"class_collapse", "non_finite"} <= set(said)
+
+
+def test_more_trials_are_added_and_the_old_ones_stay(tmp_path: Path, recorded: Path) -> None:
+    plan = plan_of(space_file(tmp_path))
+    assert record(plan, tmp_path / "bank", trials=5, executor="inline") is Exit.DONE
+    before = read_bank(tmp_path / "bank").trials()
+    assert record(plan, tmp_path / "bank", trials=12, executor="inline") is Exit.DONE
+    after = read_bank(tmp_path / "bank").trials()
+    assert after[:5] == before
+    assert after == read_bank(recorded).trials()
+
+
+def test_a_configuration_follows_from_seed_and_number_alone(tmp_path: Path) -> None:
+    plan = plan_of(space_file(tmp_path))
+    assert drawn(plan, 7) == drawn(plan, 7)
+    assert drawn(plan, 7).params != drawn(plan, 8).params
+    other = plan_of(space_file(tmp_path / "other", SPACE.replace("seed: 3", "seed: 4")))
+    assert drawn(plan, 7).params != drawn(other, 7).params
+
+
+def test_ctrl_c_keeps_what_is_whole_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    file = space_file(tmp_path, SPACE.replace("{epochs: 5}", "{epochs: 5, wait: 0.05}"))
+    command = [
+        sys.executable,
+        "-c",
+        "from abr_tune.cli import main; main()",
+        "bank",
+        str(file),
+        "--trials",
+        "12",
+        "--executor",
+        "inline",
+    ]
+    command += ["--to", str(tmp_path / "bank"), "--trust-code"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert first.stderr is not None
+    lines = [first.stderr.readline() for _ in range(5)]
+    time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    rest = first.communicate(timeout=20)[1]
+    assert first.returncode == 130, (lines, rest)
+    assert "continue with: abr-tune bank" in rest
+    kept = read_bank(tmp_path / "bank").trials()
+    assert 5 <= len(kept) < 12
+    assert all(len(trial.whole) == 5 for trial in kept[3:])
+    plan = plan_of(file)
+    assert record(plan, tmp_path / "bank", trials=12, executor="inline") is Exit.DONE
+    assert read_bank(tmp_path / "bank").trials()[: len(kept)] == kept
+    assert len(read_bank(tmp_path / "bank").trials()) == 12
+
+
+@pytest.mark.ray
+def test_ray_records_the_same(recorded: Path, tmp_path: Path) -> None:
+    plan = plan_of(space_file(tmp_path))
+    assert record(plan, tmp_path / "bank", trials=12, executor="ray", jobs=2) is Exit.DONE
+    assert read_bank(tmp_path / "bank").trials() == read_bank(recorded).trials()
+
+
+def test_a_bank_of_something_else_is_not_added_to(recorded: Path, tmp_path: Path) -> None:
+    other = plan_of(space_file(tmp_path, SPACE.replace("[0.0, 0.2]", "[0.0, 0.3]")))
+    with pytest.raises(UserError, match="holds a bank of something else: search differ"):
+        record(other, recorded, trials=13, executor="inline")
+
+
+def damaged(recorded: Path, tmp_path: Path, name: str, content: bytes | None) -> Path:
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    for file in recorded.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("bank.json", None, "holds no bank"),
+        ("bank.json", b"{", "bank.json is damaged"),
+        ("bank.json", b'{"format": 9, "seeds": {}}', "of format 9, this version reads format 1"),
+        ("curves.parquet", None, "curves.parquet is damaged or missing"),
+        ("curves.parquet", b"PAR1 and then nothing", "curves.parquet is damaged or missing"),
+        ("configurations.parquet", b"", "configurations.parquet is damaged or missing"),
+    ],
+)
+def test_damage_is_refused_with_the_file(
+    recorded: Path, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    folder = damaged(recorded, tmp_path, name, content)
+    with pytest.raises(UserError, match=said):
+        read_bank(folder)
+
+
+def test_tables_that_do_not_belong_together_are_refused(recorded: Path, tmp_path: Path) -> None:
+    facts = json.loads((recorded / "bank.json").read_text())
+    del facts["seeds"]["4"]
+    folder = damaged(recorded, tmp_path, "bank.json", json.dumps(facts).encode())
+    with pytest.raises(UserError, match="does not know trial 4, but the tables do"):
+        read_bank(folder)
