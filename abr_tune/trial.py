@@ -14,17 +14,19 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
 from pydantic import BaseModel
 
+from abr_tune.limits import UNLIMITED, Meter, OverLimit
+from abr_tune.plan.plan import Limits
 from abr_tune.runs import write_atomically
 from core.health import HealthOptions, Verdict, judge
+from core.health.odds import State, state_of
 from core.report import EpochReport
 from core.tasks.task import Task
 
@@ -36,26 +38,70 @@ TRACEBACK: Final = "traceback.txt"
 Item = TypeVar("Item")
 
 
+UNSPARING: Final = frozenset({"non_finite", "limit_time", "limit_memory"})
+"""What ends a training whatever leave it has: it cannot go on, or must not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Which stops by health rules a training need not obey. NaN, infinity and limits end it all the same."""
+
+    audited: bool = False
+    """None: it is to show how it would have ended."""
+    held: frozenset[State] = frozenset()
+    """Those in such a state, in which the rules are known to be hasty."""
+    length: int | None = None
+    """Epochs it is going to train, where its options say; a state is told by it."""
+
+    def spares(self, report: EpochReport, verdicts: tuple[Verdict, ...]) -> bool:
+        """Whether it goes on although a rule stops it."""
+        stops = {verdict.rule for verdict in verdicts if verdict.level == "stop"}
+        if not stops or stops & UNSPARING:
+            return False
+        return self.audited or state_of(report, verdicts, self.length) in self.held
+
+    def to_json(self) -> dict[str, Any]:
+        """For the way to a worker."""
+        return {"audited": self.audited, "held": sorted(each.to_json() for each in self.held), "length": self.length}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Leave:
+        """The leave that `to_json` wrote."""
+        return cls(**{**record, "held": frozenset(State.from_json(each) for each in record["held"])})
+
+
+NO_LEAVE: Final = Leave()
+
+
 @dataclass(frozen=True, slots=True)
 class TrialStep:
     """A report and what the health rules say of it."""
 
     report: EpochReport
     verdicts: tuple[Verdict, ...] = ()
+    spared: bool = False
+    """The training goes on although a rule stops it: it has leave to."""
 
     @property
     def stop(self) -> Verdict | None:
         """The verdict that ends the training, if any."""
+        return None if self.spared else self.would_stop
+
+    @property
+    def would_stop(self) -> Verdict | None:
+        """The verdict that ends the training, or would if it had no leave."""
         return next((verdict for verdict in self.verdicts if verdict.level == "stop"), None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and words, for the way back from a worker."""
-        return {"report": self.report.to_json(), "verdicts": [asdict(verdict) for verdict in self.verdicts]}
+        verdicts = [asdict(verdict) for verdict in self.verdicts]
+        return {"report": self.report.to_json(), "verdicts": verdicts, "spared": self.spared}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TrialStep:
         """The step that `to_json` wrote."""
-        return cls(EpochReport.from_json(record["report"]), tuple(Verdict(**each) for each in record["verdicts"]))
+        verdicts = tuple(Verdict(**each) for each in record["verdicts"])
+        return cls(EpochReport.from_json(record["report"]), verdicts, record["spared"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +133,17 @@ def run_trial(
     config: Mapping[str, Any] | None = None,
     since: int = 0,
     cpus: int = 1,
+    leave: Leave = NO_LEAVE,
+    limits: Limits = UNLIMITED,
+    expendable: bool = False,
 ) -> Iterator[TrialStep]:
-    """Train `options` in `folder` until the task is done or a health rule stops it; the stop is in the last step.
+    """Train `options` in `folder` until the task is done, a rule or a limit stops it; the stop is in the last step.
 
     Where the folder holds a checkpoint, training goes on from it: the reports of earlier epochs come again from the
     history (those after epoch `since`, and always the last), then new ones. Without one, it begins again and the old
     history is dropped. `data` is what `task.load` returned, None for a task without data; `config` overrides what
-    `config.yaml` says. Whatever the task raises passes through.
+    `config.yaml` says. Whatever the task raises passes through. A limit that is passed within an epoch cuts it short;
+    an `expendable` process may end itself for it. Seconds of earlier parts are those of the history's reports.
     """
     pin_threads(cpus)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +153,8 @@ def run_trial(
         )
     with_data = {} if data is None else {"data": data}
     with closing(closable(task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data))) as reports:
-        yield from _judged(reports, folder / HISTORY, health, baselines, since)
+        judging = _Judging(health, baselines, leave, limits, expendable)
+        yield from _judged(reports, folder / HISTORY, judging, since)
 
 
 def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Crash]:
@@ -157,33 +208,63 @@ def closable(items: Iterable[Item]) -> Generator[Item]:
     yield from items
 
 
-def _judged(
-    reports: Iterator[EpochReport], path: Path, health: HealthOptions, baselines: Mapping[str, float], since: int
-) -> Iterator[TrialStep]:
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """What a training is judged by."""
+
+    health: HealthOptions
+    baselines: Mapping[str, float]
+    leave: Leave
+    limits: Limits
+    expendable: bool
+
+    def step(self, history: Sequence[EpochReport], passed: Verdict | None = None) -> TrialStep:
+        """The last report with what is said of it; `passed` is the limit it has passed."""
+        found = judge(history, self.health, self.baselines)
+        verdicts = found if passed is None else (passed, *found)
+        return TrialStep(history[-1], verdicts, self.leave.spares(history[-1], verdicts))
+
+
+def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
     """Record and judge the reports, beginning with what the history keeps of an earlier part of the run."""
-    first = next(reports, None)
-    if first is None:
-        return
     old = read_history(path)
+    spent = sum(report.seconds for report in old)
+    meter = Meter(judging.limits, path.parent, spent=spent, expendable=judging.expendable)
     history: list[EpochReport] = []
-    for report in (report for report in old if report.epoch < first.epoch):
-        history.append(report)
-        if report.epoch > since:
-            yield (step := TrialStep(report, judge(history, health, baselines)))
-            if step.stop:
-                return
-    known = old == [*history, first]
-    if not known:
-        write_atomically(path, "".join(_line(report) for report in history))
-    with path.open("a", encoding="utf-8") as file:
-        for report in chain([first], reports):
-            if not known:
-                _append(file, report)
-            known = False
-            history.append(report)
-            yield (step := TrialStep(report, judge(history, health, baselines)))
-            if step.stop:
-                return
+    try:
+        first = meter.measured(lambda: next(reports, None), old[-1].epoch + 1 if old else 1)
+        if first is None:
+            return
+        for earlier in (report for report in old if report.epoch < first.epoch):
+            history.append(earlier)
+            if earlier.epoch > since:
+                yield (step := judging.step(history))
+                if step.stop:
+                    return
+        known = old == [*history, first]
+        if not known:
+            write_atomically(path, "".join(_line(report) for report in history))
+        with path.open("a", encoding="utf-8") as file:
+            report: EpochReport | None = first
+            while report is not None:
+                if not known:
+                    _append(file, report)
+                known = False
+                history.append(report)
+                yield (step := judging.step(history, meter.verdict(report.epoch)))
+                if step.stop:
+                    return
+                report = meter.measured(lambda: next(reports, None), report.epoch + 1)
+    except OverLimit:
+        yield _cut_short(history or old, meter)
+
+
+def _cut_short(history: Sequence[EpochReport], meter: Meter) -> TrialStep:
+    """The step of an epoch that was interrupted because a limit was passed in it."""
+    assert meter.passed is not None  # noqa: S101 - the meter raises only after it has noted why
+    last = history[-1] if history else EpochReport(epoch=0, phase="")
+    broken = EpochReport(epoch=meter.passed.epoch, phase=last.phase, complete=False)
+    return TrialStep(broken, (meter.passed,))
 
 
 def _line(report: EpochReport) -> str:

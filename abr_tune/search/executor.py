@@ -9,9 +9,11 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
-from abr_tune.trial import TrialStep
+from abr_tune.limits import UNLIMITED
+from abr_tune.plan.plan import Limits
+from abr_tune.trial import NO_LEAVE, Leave, TrialStep
 from core.health import HealthOptions
-from core.tasks.task import Task
+from core.tasks.task import Objective, Task
 
 Ruling = Literal["go_on", "stop", "pause"]
 """Train the next epoch; end for good; end for now, to go on from the checkpoint when the source asks again."""
@@ -33,7 +35,9 @@ class Job:
     since: int = 0
     """Epochs the source knows already."""
     milestones: tuple[int, ...] = ()
-    """Epochs after which a ruling is due before another is trained."""
+    """Ages of the objectives at which a ruling is due before another epoch is trained."""
+    leave: Leave = NO_LEAVE
+    """Which stops by health rules it need not obey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,11 @@ class Shared:
     """What `task.load` returned; None for a task without data. Read only."""
     health: HealthOptions
     baselines: Mapping[str, float]
+    objectives: tuple[Objective, ...] = ()
+    """What the milestones of a job count for: see `fidelity.age_of`."""
     cpus: int = 1
+    limits: Limits = UNLIMITED
+    """What one training may take."""
 
 
 class Source(Protocol):

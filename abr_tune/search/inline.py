@@ -29,6 +29,8 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
         config=job.config,
         since=job.since,
         cpus=shared.cpus,
+        leave=job.leave,
+        limits=shared.limits,
     )
     with closing(closable(attempt(steps, job.folder))) as outcomes:
         for outcome in outcomes:

@@ -10,7 +10,9 @@ from typing import Any, Final
 from ray import tune
 
 from abr_tune.search.executor import Job, Shared
-from abr_tune.trial import Crash, TrialStep, attempt, closable, run_trial
+from abr_tune.search.fidelity import age_of
+from abr_tune.trial import Crash, Leave, TrialStep, attempt, closable, run_trial
+from core.report import EpochReport
 
 JOB: Final = "job"
 STEPS: Final = "steps"
@@ -29,6 +31,7 @@ def packed(job: Job) -> dict[str, str]:
         "config": job.config,
         "since": job.since,
         "milestones": job.milestones,
+        "leave": job.leave.to_json(),
     }
     return {JOB: json.dumps(record)}
 
@@ -61,13 +64,16 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             if isinstance(outcome, Crash):
                 return {STEPS: _text(steps), ERROR: outcome.error, DONE: True}
             steps.append(outcome)
-            if outcome.stop or outcome.report.epoch in self._milestones or time.monotonic() >= until:
+            if outcome.stop or self._due(outcome.report) or time.monotonic() >= until:
                 return {STEPS: _text(steps), DONE: outcome.stop is not None}
         return {STEPS: _text(steps), DONE: True}
 
     def cleanup(self) -> None:
         """Let the task close what it holds."""
         self._outcomes.close()
+
+    def _due(self, report: EpochReport) -> bool:
+        return age_of(report, self._shared.objectives) in self._milestones
 
     def _begin(self, config: dict[str, Any]) -> None:
         job, shared = json.loads(config[JOB]), self._shared
@@ -83,6 +89,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             config=job["config"],
             since=job["since"],
             cpus=shared.cpus,
+            leave=Leave.from_json(job["leave"]),
+            limits=shared.limits,
+            expendable=True,
         )
         self._milestones = frozenset(job["milestones"])
         self._outcomes = closable(attempt(steps, folder))

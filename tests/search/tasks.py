@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ class RareOptions(Options):
     lr: float = 0.5
     power: float = 1.0
     """Exponent of the loss's weight on the rare class."""
-    act: Literal["train", "raise", "silent", "kill_once", "sleep", "where"] = "train"
+    act: Literal["train", "raise", "silent", "kill_once", "sleep", "where", "hang", "grow", "deaf"] = "train"
 
 
 class Rare:
@@ -98,6 +99,15 @@ def _act(options: RareOptions, epoch: int, checkpoint: Path) -> None:
         raise RuntimeError("a bug in the user's code")
     if options.act == "sleep":
         time.sleep(0.3)
+    if options.act == "deaf" and epoch == 3:  # as code would that never returns to Python
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGXCPU})
+    if options.act in {"hang", "deaf"} and epoch == 3:
+        time.sleep(60)
+    if options.act == "grow" and epoch == 3:
+        held = []
+        while len(held) < 3000:
+            held.append(b"x" * 2**20)
+            time.sleep(0.002)
     marker = checkpoint.parent / "killed"
     if options.act == "kill_once" and epoch == 3 and not marker.exists():
         marker.touch()
