@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -120,6 +122,33 @@ def test_a_task_that_catches_everything_is_judged_at_its_report(tmp_path: Path) 
 
 def test_the_interruption_is_no_exception_a_task_would_catch() -> None:
     assert not issubclass(OverLimit, Exception)
+
+
+DEAF = """
+import sys
+from pathlib import Path
+import abr_tune.limits
+from abr_tune.plan.plan import Limits
+from abr_tune.trial import run_trial
+from core.health import HealthOptions
+from tests.search.tasks import BASELINES, Rare, RareOptions
+
+abr_tune.limits.SECONDS_TO_REACT = 0.3
+settings = {"data": None, "health": HealthOptions(), "baselines": BASELINES, "expendable": True}
+options = RareOptions(act="deaf")
+list(run_trial(Rare(), options, seed=0, folder=Path(sys.argv[1]), limits=Limits(seconds=0.2), **settings))
+"""
+
+
+def test_a_process_that_does_not_listen_ends_itself_with_a_note(tmp_path: Path) -> None:
+    began = time.monotonic()
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", DEAF, str(tmp_path)], cwd=root, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+    assert time.monotonic() - began < 20
+    verdict = noted(tmp_path)
+    assert verdict is not None
+    assert (verdict.rule, verdict.epoch) == ("limit_time", 3)
 
 
 def test_a_note_is_read_once(tmp_path: Path) -> None:
