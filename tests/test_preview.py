@@ -47,7 +47,37 @@ def test_the_page_says_budget_and_start_points(capsys: pytest.CaptureFixture[str
     preview(plan)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"smoke: {len(plan.space.paths)} searched paths, {plan.budget.trials} trials")
-    assert lines[2] == "start points:"
-    assert [line.split(":")[0].strip() for line in lines[3 : 3 + len(plan.start_from)]] == [
+    start = lines.index("start points:")
+    assert [line.split(":")[0].strip() for line in lines[start + 1 : start + 1 + len(plan.start_from)]] == [
         point.name for point in plan.start_from
+    ]
+
+
+def test_the_page_says_every_rule_of_the_complete_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "results" / "before").mkdir(parents=True)
+    (tmp_path / "results" / "before" / "study.db").touch()
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "task: abr\nfrom: results/before\nsampler: {cmaes: {startup_trials: 40}}\n"
+        "search:\n  optimizer.lr: {log: [1e-4, 1e-2], guess: 1e-3, confidence: high}\n"
+        "  model.dropout: {uniform: [0, 0.5]}\n"
+        'constraints: {val/class/ece: "< 0.2"}\nlimits: {time: 5m, memory: 2GiB}\nstop: {no_improvement: 15}\n'
+        "audit: 0.1\nbudget: {trials: 20, time: 1h, epochs: 300}\n"
+    )
+    preview(load_plan(file))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == ("x: 2 searched paths, 20 trials, at most 1h00m and 300 epochs; maximize val/class/f1_macro")
+    assert lines[2:9] == [
+        f"from {tmp_path / 'results' / 'before'}: its best configuration first, its trials teach the sampler",
+        "the best must meet val/class/ece < 0.2",
+        "a trial may take 5m00s and 2,048 MiB",
+        "the search ends after 15 trials in a row without a better best",
+        "10% of the trials run to their end whatever stops them, to measure false stops",
+        "optimizer.lr is expected near 0.001 (high confidence)",
+        "no start points",
+    ]
+    assert lines[-3:] == [
+        "note: all 20 trials are drawn at random: cmaes begins after startup_trials, 40",
+        "note: cmaes does not use guesses: optimizer.lr",
+        "note: cmaes does not learn from constraints; they still decide which trial can be the best",
     ]

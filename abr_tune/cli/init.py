@@ -11,6 +11,15 @@ from abr_tune.errors import UserError
 
 SCHEMA = "abr-tune.schema.json"
 
+MORE = {
+    "from": "from: results/phase1            # an earlier run: its best is tried first, its trials teach the sampler",
+    "constraints": 'constraints: {val/peak/exist_auroc: "> 0.8"}    # what the best must meet beside the objective',
+    "limits": "limits: {time: 5m, memory: 2GiB}                # what one trial may take",
+    "stop": "stop: {no_improvement: 15}      # ended trials in a row without a better best",
+    "audit": "audit: 0.05                     # share of the trials that run to their end, to measure false stops",
+}
+"""Top-level keys a first file can do without, as lines to uncomment."""
+
 
 def init(
     file: Annotated[
@@ -37,7 +46,8 @@ def init(
         raise UserError(f"{target} is there already; --force overwrites it")
     if not target.parent.is_dir():
         raise UserError(f"there is no folder {target.parent}")
-    target.write_text(_named(source.read_text(encoding="utf-8"), source.stem, target.stem), encoding="utf-8")
+    text = _named(source.read_text(encoding="utf-8"), source.stem, target.stem)
+    target.write_text(text if example is not None else text + _more(text), encoding="utf-8")
     if force or not schema.exists():
         schema.write_text((shipped_spaces() / SCHEMA).read_text(encoding="utf-8"), encoding="utf-8")
     typer.echo(f"wrote {target}; check it with: abr-tune validate {target}", err=True)
@@ -70,6 +80,18 @@ def _example_of(task: str) -> Path:
 
         raise UserError(f"there is no example for task {task}; there are tasks {', '.join(TASKS)}")
     return max(fitting, key=lambda path: (path.stat().st_size, path.name))
+
+
+def _more(text: str) -> str:
+    """The keys of `MORE` that the example does not use, commented out."""
+    lines = [f"# {line}\n" for key, line in MORE.items() if f"\n{key}:" not in text]
+    if not lines:
+        return ""
+    about = (
+        "\n# More keys; docs/space-file.md has them all. A searched path may say where you expect the best value:\n"
+        "#   optimizer.lr: {log: [1e-5, 1e-2], guess: 1e-4, confidence: medium}\n"
+    )
+    return about + "".join(lines)
 
 
 def _named(text: str, old: str, new: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from abr_tune.plan.distributions import Choice, IntRange
-from abr_tune.plan.grid import combinations, needs_points
+from abr_tune.plan.grid import LARGEST_GRID, combinations, needs_points
 from abr_tune.plan.overrides import option_paths
 from abr_tune.plan.plan import Pruner, PrunerName, Sampler
 from abr_tune.plan.source import Source
@@ -16,9 +16,6 @@ from abr_tune.plan.space import Categorical, Space
 from abr_tune.plan.yaml import Loc
 from core.tasks import TASKS
 from core.tasks.task import Objective, Task
-
-LARGEST_GRID: Final = 100_000
-"""Combinations of the largest grid; nobody trains more of them."""
 
 ONE_OBJECTIVE: Final[tuple[PrunerName, ...]] = ("median", "wilcoxon")
 """Pruners that compare one number: a trade-off between several has no median and no single best."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from abr_tune.plan.distributions import Choice, IntRange
 from abr_tune.plan.space import Categorical, Coordinate, Int, Parameter, Raw, Space
+
+LARGEST_GRID: Final = 100_000
+"""Combinations of the largest grid that is searched; nobody trains more of them."""
 
 
 def needs_points(parameter: Parameter) -> bool:
@@ -15,7 +18,7 @@ def needs_points(parameter: Parameter) -> bool:
     return parameter.points is None and not isinstance(parameter.distribution, Choice | IntRange)
 
 
-def grid_values(coordinate: Coordinate, points: int | None) -> tuple[Raw, ...]:
+def grid_values(coordinate: Coordinate, points: int | None) -> Sequence[Raw]:
     """The values of a coordinate on the grid, in order: all there are, or `points` of them from end to end.
 
     One point is the middle. Raises `ValueError` for a range of numbers without `points`.
@@ -24,7 +27,7 @@ def grid_values(coordinate: Coordinate, points: int | None) -> tuple[Raw, ...]:
     if isinstance(domain, Categorical):
         return domain.choices
     if isinstance(domain, Int) and (points is None or domain.high - domain.low < points):
-        return tuple(range(domain.low, domain.high + 1))
+        return range(domain.low, domain.high + 1)
     if points is None:
         raise ValueError(f"{coordinate.name} does not say how many points of it a grid tries")
     shares = [i / (points - 1) for i in range(points)] if points > 1 else [0.5]
@@ -59,7 +62,7 @@ def _count(parameters: Sequence[Parameter], chosen: Mapping[str, Any], parents: 
 
 
 def _size(side: Coordinate, points: int | None) -> int:
-    """How many `grid_values` there are, without making them: a range of whole numbers may be long."""
+    """How many `grid_values` there are; of a range of whole numbers that may be too long even to be counted."""
     if isinstance(side.domain, Int) and points is None:
         return side.domain.high - side.domain.low + 1
     return len(grid_values(side, points))

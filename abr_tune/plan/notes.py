@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from abr_tune.plan.contradictions import LARGEST_GRID
 from abr_tune.plan.distributions import Choice
-from abr_tune.plan.grid import combinations
+from abr_tune.plan.grid import LARGEST_GRID, combinations
 from abr_tune.plan.plan import Plan, SamplerName
 from abr_tune.plan.start import outside
 

@@ -72,6 +72,9 @@ class Confirm:
 
     top: int = 5
     seeds: int = 3
+    folds: int = 0
+    """Into how many parts the training and validation data are divided anew, for every leader and seed to be trained
+    once per part held out; 0: only the plan's own division."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def _folds(count: int) -> int:
+    if count == 1:
+        raise ValueError("must be at least 2, or 0 for none")
+    return count
+
+
 def _bound(text: str) -> str:
     parse_bound(text)
     return text
@@ -113,6 +119,8 @@ class ConfirmSection(Section):
     """How many leaders; 0 switches confirmation off."""
     seeds: Annotated[int, Field(ge=0)] = Confirm().seeds
     """How many fresh seeds for each."""
+    folds: Annotated[int, Field(ge=0), AfterValidator(_folds)] = Confirm().folds
+    """Into how many parts training and validation data are divided anew, each held out once; 0: not at all."""
 
 
 class CriterionSection(Section):

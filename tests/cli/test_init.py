@@ -10,6 +10,8 @@ from abr_tune.cli.app import app
 from abr_tune.cli.init import SCHEMA, shipped_spaces
 from abr_tune.errors import UserError
 from abr_tune.plan.load import load_plan
+from abr_tune.plan.plan import Limits
+from abr_tune.plan.yaml import parse
 
 RUNNER = CliRunner()
 
@@ -27,6 +29,23 @@ def test_it_writes_a_file_that_is_valid_under_its_own_name_with_the_schema_besid
     text = (folder / "my-space.yaml").read_text(encoding="utf-8")
     assert text.startswith(f"# yaml-language-server: $schema={SCHEMA}\n")
     assert (folder / SCHEMA).read_bytes() == (shipped_spaces() / SCHEMA).read_bytes()
+
+
+def test_the_keys_it_mentions_can_be_uncommented(folder: Path) -> None:
+    assert RUNNER.invoke(app, ["init", "my.yaml"]).exit_code == 0
+    text = (folder / "my.yaml").read_text(encoding="utf-8")
+    (folder / "results" / "phase1").mkdir(parents=True)
+    (folder / "results" / "phase1" / "study.db").touch()
+    for key, line in module.MORE.items():
+        assert f"# {line}\n" in text
+        text = text.replace(f"# {line}\n", f"{line}\n")
+        assert key in parse(line, "x").data
+    (folder / "my.yaml").write_text(text, encoding="utf-8")
+    plan = load_plan(folder / "my.yaml")
+    assert plan.since is not None
+    assert len(plan.constraints) == 1
+    assert plan.limits == Limits(seconds=300, bytes=2 * 1024**3)
+    assert (plan.stop.no_improvement, plan.audit) == (15, 0.05)
 
 
 @pytest.mark.parametrize("example", [path.stem for path in sorted(shipped_spaces().glob("*.yaml"))])

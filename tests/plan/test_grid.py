@@ -22,7 +22,7 @@ from abr_tune.plan.space import Categorical, Condition, Coordinate, Float, Int, 
     ],
 )
 def test_values_go_from_end_to_end(domain: Float | Int | Categorical, points: int | None, values: object) -> None:
-    assert grid_values(Coordinate("x", domain), points) == values
+    assert tuple(grid_values(Coordinate("x", domain), points)) == values
 
 
 def test_a_range_that_does_not_say_how_many_has_no_grid() -> None:
@@ -49,4 +49,4 @@ def test_paths_that_are_not_searched_do_not_multiply_the_combinations() -> None:
 
 def test_counting_ends_once_there_are_enough() -> None:
     assert combinations(SPACE, enough=10) > 10
-    assert combinations(Space((Parameter("n", IntRange(1, 10**12)),)), enough=10) == 10**12
+    assert combinations(Space((Parameter("n", IntRange(1, 10**30)),)), enough=10) == 10**30

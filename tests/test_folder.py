@@ -1,0 +1,48 @@
+"""A run's folder when its space file has changed."""
+
+from pathlib import Path
+
+import pytest
+
+from abr_tune.errors import UserError
+from abr_tune.folder import prepare
+from abr_tune.plan.load import load_plan
+from abr_tune.plan.plan import Plan
+from abr_tune.runs import RunFolder
+
+TEXT = "task: abr\nsearch: {optimizer.lr: {log: [1e-5, 1e-2]}}\nbudget: {trials: 2}\n"
+
+
+def plan_of(folder: Path, text: str) -> Plan:
+    file = folder / "x.yaml"
+    file.write_text(text)
+    return load_plan(file)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> RunFolder:
+    """A run whose first trial has begun."""
+    run = RunFolder(tmp_path / "results" / "x")
+    with prepare(run, plan_of(tmp_path, TEXT), fresh=False, say=print):
+        run.events.touch()
+    return run
+
+
+def test_a_run_that_goes_on_says_what_the_file_asks_for_now(begun: RunFolder, tmp_path: Path) -> None:
+    said: list[str] = []
+    changed = plan_of(tmp_path, TEXT.replace("1e-5", "1e-4").replace("trials: 2", "trials: 5"))
+    with prepare(begun, changed, fresh=False, say=said.append):
+        pass
+    assert said == ["changed: optimizer.lr: 1e-5 to 0.01 is now 0.0001 to 0.01", "changed: budget.trials: 2 is now 5"]
+    with prepare(begun, changed, fresh=False, say=said.append):
+        pass
+    assert len(said) == 2
+
+
+def test_other_objectives_are_another_run(begun: RunFolder, tmp_path: Path) -> None:
+    several = TEXT + "objective: [{maximize: val/class/f1_macro}, {minimize: val/threshold/mae_db}]\n"
+    with (
+        pytest.raises(UserError, match=r"objective: was .*f1_macro"),
+        prepare(begun, plan_of(tmp_path, several), fresh=False, say=print),
+    ):
+        pass
