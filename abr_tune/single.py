@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,11 @@ def train_config(
     if epochs is not None:
         overrides = [*overrides, f"train.epochs={epochs}"]
     config = load_config(file, overrides, trust_code=trust_code)
-    dataset = _load(config)
-    rows: list[dict[str, Any]] = []
-    with catch_signals() as interruption:
-        for seed in range(config.seed, config.seed + seeds):
-            folder = out / "trained" / f"{_name(config)}-{seed}"
-            with sole_driver(folder):
-                last = _train(replace(config, seed=seed), dataset, folder, lambda: bool(interruption))
-            if interruption.signal is not None:
-                stderr_console().print(f"interrupted; continue with: {command}", markup=False)
-                return Exit(128 + interruption.signal)
-            rows.append(_row(config, seed, folder, last, overridden=bool(overrides)))
+    trained = train_seeds(config, load(config), range(config.seed, config.seed + seeds), out=out)
+    if trained.signal is not None:
+        stderr_console().print(f"interrupted; continue with: {command}", markup=False)
+        return Exit(128 + trained.signal)
+    rows = [_row(config, each.seed, each.folder, each.last, overridden=bool(overrides)) for each in trained.runs]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     else:
@@ -69,7 +63,44 @@ def train_config(
     return Exit.DONE if all(row["ended"] == "complete" for row in rows) else Exit.NOTHING_COMPLETE
 
 
-def _load(config: Config) -> Any:
+@dataclass(frozen=True, slots=True)
+class SeedRun:
+    """One training of a configuration."""
+
+    seed: int
+    folder: Path
+    last: TrialStep | Crash | None
+    """Its last step; None when the task yielded no report."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRuns:
+    """The trainings that ended, and the signal that came before the others did."""
+
+    runs: tuple[SeedRun, ...]
+    signal: int | None = None
+
+
+def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path) -> SeedRuns:
+    """Train a configuration with each seed, in `out/trained/<name>-<seed>/`; one that was interrupted goes on."""
+    runs: list[SeedRun] = []
+    with catch_signals() as interruption:
+        for seed in seeds:
+            folder = out / "trained" / f"{_name(config)}-{seed}"
+            with sole_driver(folder):
+                last = _train(replace(config, seed=seed), dataset, folder, lambda: bool(interruption))
+            if interruption.signal is not None:
+                return SeedRuns(tuple(runs), interruption.signal)
+            runs.append(SeedRun(seed, folder, last))
+    return SeedRuns(tuple(runs))
+
+
+def load(config: Config) -> Any:
+    """What the task makes of the configuration's data; None for a task without data.
+
+    Raises:
+        UserError: the data cannot be used.
+    """
     if config.data is None:
         return None
     try:

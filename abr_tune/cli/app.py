@@ -18,6 +18,7 @@ from abr_tune.cli.schema import schema
 from abr_tune.cli.show import ls, show, trials
 from abr_tune.cli.train import train
 from abr_tune.cli.validate import validate
+from abr_tune.cli.verify import verify
 from abr_tune.cli.version import version
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, validate, run, ls, show, trials, export, train, predict, evaluate, gate, report, dashboard):
+for command in (init, validate, run, ls, show, trials, export, train, verify, predict, evaluate, gate, report, dashboard):
     app.command()(command)
 app.command()(bank)
 app.add_typer(data, name="data", help="Make, import and describe recordings.")
