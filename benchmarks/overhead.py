@@ -204,19 +204,20 @@ def bookkeeping() -> float:
     """Milliseconds of the study per trial of 8 parameters and 50 reports, on SQLite."""
     from optuna.distributions import FloatDistribution
 
+    from abr_tune.search.fidelity import Point
     from abr_tune.search.study import Ending, Study, sqlite_url
 
     sides = {f"p{i}": FloatDistribution(0, 1) for i in range(8)}
     values = dict.fromkeys(sides, 0.5)
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(sqlite_url(Path(folder) / "study.db"), "overhead", Objective(METRIC))
+        study = Study(sqlite_url(Path(folder) / "study.db"), "overhead", (Objective(METRIC),))
         began, trials = time.perf_counter(), 40
         for _ in range(trials):
             number = study.begin(values, sides, values, None)
             for epoch in range(1, 51):
-                study.report(number, epoch, epoch / 50)
+                study.report(number, Point(epoch, epoch, (epoch / 50,)))
             said = {"epoch": 50, "seconds": 1.0, "metrics": {f"val/toy/{i}": 0.5 for i in range(40)}}
-            study.finish(number, Ending(state="complete", value=1.0, attributes=said))
+            study.finish(number, Ending(state="complete", values=(1.0,), attributes=said))
         spent = time.perf_counter() - began
         study.close()
     return 1000 * spent / trials

@@ -21,6 +21,7 @@ from abr_tune.dashboard import Server, guarded, open_server
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.storage import sqlite_url
+from abr_tune.search.fidelity import Point
 from abr_tune.search.study import Study
 from core.tasks.task import Objective
 
@@ -69,8 +70,8 @@ def new_run(path: Path) -> Path:
     folder = RunFolder(path)
     folder.path.mkdir()
     folder.space.write_text("name: guarded\n", encoding="utf-8")
-    study = Study(sqlite_url(folder.study), "guarded", Objective("val/class/f1_macro"))
-    study.report(study.begin({}, {}, {}, "by hand"), 1, 0.5)
+    study = Study(sqlite_url(folder.study), "guarded", (Objective("val/class/f1_macro"),))
+    study.report(study.begin({}, {}, {}, "by hand"), Point(1, 1, (0.5,)))
     study.close()
     return folder.path
 

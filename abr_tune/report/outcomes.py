@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from abr_tune.search.events import TrialRecord
-from abr_tune.search.pruning import RANKINGS
-from core.health import RULES
+from abr_tune.search.pruning import PRUNERS
+from core.health.severity import SEVERITIES
 
 Outcome = Literal["best", "complete", "ranking", "health", "other", "failed", "unfinished"]
 
@@ -22,11 +22,14 @@ OUTCOMES: Final[Mapping[Outcome, str]] = {
 }
 """Outcome -> how legends and tables call it, in the order of the legend."""
 
+KEPT: Final[frozenset[Outcome]] = frozenset({"best", "complete", "unfinished"})
+"""Outcomes of trials that nothing stopped."""
+
 
 def outcome(record: TrialRecord, best: TrialRecord | None) -> Outcome:
     """How `record` ended, seen beside the best trial."""
     if best is not None and record.number == best.number:
         return "best"
     if record.state == "pruned":
-        return "health" if record.pruned_by in RULES else "ranking" if record.pruned_by in RANKINGS else "other"
+        return "health" if record.pruned_by in SEVERITIES else "ranking" if record.pruned_by in PRUNERS else "other"
     return {"complete": "complete", "failed": "failed"}.get(record.state, "unfinished")  # type: ignore[return-value]

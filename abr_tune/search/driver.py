@@ -6,79 +6,71 @@ Knows neither Ray nor Optuna: an executor trains what `ask` hands out and report
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from abr_tune.plan.overrides import ImpossibleOptions
+from abr_tune.plan.overrides import ImpossibleOptions, resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
-from abr_tune.search.ending import OpenTrial, ending_of, failed
-from abr_tune.search.events import (
-    EpochDone,
-    Listener,
-    TrialFinished,
-    TrialPaused,
-    TrialRecord,
-    TrialStarted,
-    TrialState,
-    VerdictGiven,
-)
+from abr_tune.search.ending import OpenTrial, ending_of, failed, observation, pruned
+from abr_tune.search.events import EpochDone, Listener, TrialFinished, TrialPaused, TrialStarted, VerdictGiven
 from abr_tune.search.executor import Job, Ruling
-from abr_tune.search.observation import Observation
+from abr_tune.search.fidelity import age_of, point_of
+from abr_tune.search.ledger import Ending, Ledger
+from abr_tune.search.observation import Exhausted, Proposer, Setting
 from abr_tune.search.proposals import Proposals
-from abr_tune.search.pruning import RANKINGS, Board, Pause, Ranking, milestones
-from abr_tune.search.study import PARKED, VALUES, Ending, Study, ended_record, record_of
-from abr_tune.trial import HISTORY, TrialStep, read_history, training_config
-from core.health import Verdict
+from abr_tune.search.pruning import Field, Outlook, levels, milestones
+from abr_tune.search.spending import Spending
+from abr_tune.search.study import ended_record
+from abr_tune.search.takeover import take_over
+from abr_tune.trial import TrialStep, training_config
 from core.report import EpochReport
 
 EndedBy = Literal["budget", "time", "failures", "signal"]
 """failures: nothing but failed trials came of the search, or as many of them as its whole budget."""
 RETRIES: Final = 2
 """Times a trial is started again after its worker died."""
-FAILURES_BEFORE_GIVING_UP: Final = 5
-"""Failed trials after which a search is given up in which no trial ever ended otherwise."""
 
 
 class Driver:
     """The `Source` of a search: start points, then the sampler's proposals, ranked against one another as they run.
 
-    `folder` is the run's. Trials the study holds as running or waiting are continued before new ones are made.
+    `folder` is the run's. Trials the study holds as running or waiting are continued before new ones are made; of the
+    paused ones whoever is best at the highest rung goes on before a new one is begun.
     """
 
     def __init__(
         self,
         plan: Plan,
-        study: Study,
+        study: Ledger,
         folder: Path,
         listener: Listener,
         *,
         interrupted: Callable[[], bool] = lambda: False,
-        ranking: Ranking | None = None,
         clock: Callable[[], float] = time.monotonic,
+        proposer: Callable[[Setting], Proposer] | None = None,
     ) -> None:
         self._plan = plan
         self._study = study
         self._folder = RunFolder(folder)
         self._listener = listener
         self._interrupted = interrupted
-        self._ranking: Ranking = ranking or RANKINGS[plan.pruner.kind]
-        self._clock = clock
-        self._started: float | None = None
-        """When the first trial was asked for: loading data and starting Ray do not count."""
-        self._board = Board(plan.objective.direction)
-        self._proposals = Proposals(plan)
+        self._usual_length = _usual_length(plan)
+        rungs = levels(plan.pruner, self._usual_length)
+        self._levels = frozenset(rungs)
+        """Ages at which the sampler hears of a trial that has not ended."""
+        self._field = Field(plan.pruner, plan.objectives)
+        self._proposals = Proposals(plan, rungs, proposer)
+        self._spending = Spending(plan, clock)
         self._open: dict[int, OpenTrial] = {}
+        self._training: set[int] = set()
+        """Open trials that are not paused."""
         self._queue: deque[int] = deque()
-        """Open trials that nobody trains at the moment and that are to go on."""
-        self._ended: Counter[str] = Counter()
-        self._complete: set[int] = set()
+        """Those of them that nobody trains at the moment."""
+        self._exhausted = False
         self._ended_by: EndedBy | None = None
-        self._failures = 0
-        """Failed trials of this process; those of earlier ones may have been mended since."""
         self._take_over()
 
     @property
@@ -96,19 +88,12 @@ class Driver:
     @property
     def out_of_time(self) -> bool:
         """Whether the plan's time is over."""
-        limit = self._plan.budget.seconds
-        return limit is not None and self._started is not None and self._clock() - self._started >= limit
+        return self._spending.out_of_time
 
     @property
-    def gave_up(self) -> bool:
-        """Whether only failures came of this search, so many that it is not worth going on."""
-        others = self._ended["complete"] + self._ended["pruned"]
-        return self._failures >= (FAILURES_BEFORE_GIVING_UP if not others else self._plan.budget.trials)
-
-    @property
-    def parked(self) -> tuple[int, ...]:
+    def paused(self) -> tuple[int, ...]:
         """Trials that are paused, in the order of their numbers."""
-        return tuple(sorted(number for number, trial in self._open.items() if trial.parked))
+        return tuple(sorted(self._field.waiting))
 
     def should_stop(self) -> bool:
         """Whether everything is to end now. Asked several times a second, so it also writes what is due."""
@@ -117,17 +102,21 @@ class Driver:
 
     def ask(self) -> Job | None:
         """The next stretch of training: a trial to go on with, a start point, or the sampler's proposal."""
-        if self._started is None:
-            self._started = self._clock()
+        self._spending.start_clock()
         if self.should_stop():
             return None
         if self._queue:
             return self._go_on(self._open[self._queue.popleft()])
-        while self._may_begin():
+        while True:
+            chosen = self._next_paused()
+            if chosen is not None:
+                return self._promote(self._open[chosen])
+            if not self._may_begin():
+                break
             job = self._begin()
             if job is not None:
                 return job
-        self._prune_parked()
+        self._prune_paused()
         return None
 
     def report(self, key: int, step: TrialStep) -> Ruling:
@@ -145,84 +134,99 @@ class Driver:
         return self._rank(trial)
 
     def finish(self, key: int) -> None:
-        """Tell the study how a trial ended. A paused one stays open, for `promote`."""
+        """Tell the study how a trial ended. One that was told to pause waits from now on to be promoted."""
         trial = self._open[key]
-        if trial.silent:
+        if trial.stage == "pausing":
+            trial.stage = "paused"
+            self._training.discard(key)
+            self._field.wait(key)
+        elif trial.silent:
             self.crash(key, "the task's train yielded no report")
-        elif not trial.parked:
-            self._end(trial, ending_of(trial, self._plan))
+        else:
+            self._end({key: self._ending(trial)})
 
     def crash(self, key: int, error: str) -> None:
         """The user's code raised: the trial failed, and is not tried again."""
-        trial = self._open[key]
-        self._failures += 1
-        self._end(trial, failed(trial, error, self._plan))
+        self._end({key: failed(self._open[key], error, self._plan)})
 
     def lost(self, key: int, error: str) -> None:
         """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
         trial = self._open[key]
+        if trial.stage == "pausing":
+            self.finish(key)
+            return
         trial.losses += 1
         if trial.losses <= RETRIES:
             self._queue.append(key)
         else:
             self.crash(key, f"its worker died {trial.losses} times: {error}")
 
-    def promote(self, number: int) -> None:
-        """Let a paused trial go on from its checkpoint: it is handed out next."""
-        trial = self._open[number]
-        if trial.parked:
-            trial.parked, trial.verdict, trial.cleared = False, None, trial.epoch
-            self._queue.append(number)
-
     def stopped(self) -> None:
         """End the search: whatever is unfinished waits in the study, to go on under its number."""
         if self._ended_by is not None:
             return
-        done = self.done
-        self._ended_by = (
-            "signal" if self._interrupted() else "failures" if self.gave_up else "budget" if done else "time"
-        )
+        signal, gave_up = self._interrupted(), self._spending.gave_up
+        self._ended_by = "signal" if signal else "failures" if gave_up else "budget" if self.done else "time"
         if self._open:
-            self._study.interrupt({number: trial.epoch for number, trial in self._open.items()})
+            metrics = {number: trial.last.metrics for number, trial in self._open.items() if trial.last is not None}
+            self._study.interrupt({number: trial.epoch for number, trial in self._open.items()}, metrics)
         self._open.clear()
+        self._training.clear()
         self._queue.clear()
 
     def _take_over(self) -> None:
         """Learn from the trials the study holds, and queue those an earlier driver left unfinished."""
-        for stored in self._study.trials():
-            record, values = record_of(stored), stored.system_attrs[VALUES]
-            number = record.number
-            for epoch, value in sorted(stored.intermediate_values.items()):
-                self._board.record(number, epoch, value)
-            self._proposals.known(stored, values, record.name)
-            if record.state in {"running", "waiting"}:
-                self._reopen(record, values, stored.system_attrs.get(PARKED))
-                continue
-            self._ended[record.state] += 1
-            if record.state == "complete":
-                self._complete.add(number)
-            self._proposals.learn(number, self._observed(number, record.state, record.value))
-
-    def _reopen(self, record: TrialRecord, values: Mapping[str, Any], parked: Mapping[str, Any] | None) -> None:
-        trial = self._open[record.number] = OpenTrial(record.number, record.name, values, epoch=record.epochs)
-        history = read_history(self._folder.trial(record.number) / HISTORY)
-        trial.seconds = {report.epoch: report.seconds for report in history}
-        # A driver that was killed may have died between a report and its ruling; one that was interrupted did not.
-        trial.cleared = record.epochs if record.state == "waiting" else 0
-        if parked is None:
-            self._queue.append(record.number)
-        else:
-            trial.parked, trial.verdict = True, Verdict(**parked)
+        for stored in self._study.stored():
+            trial = take_over(
+                stored,
+                folder=self._folder,
+                length=lambda known: self._length(known.record.params),
+                levels=self._levels,
+                field=self._field,
+                proposals=self._proposals,
+                spending=self._spending,
+            )
+            if trial is not None:
+                self._open[trial.number] = trial
+                if trial.stage != "paused":
+                    self._training.add(trial.number)
+                    self._queue.append(trial.number)
 
     def _may_begin(self) -> bool:
-        counted = self._ended["complete"] + self._ended["pruned"] + len(self._open)
-        return not self.gave_up and counted < self._plan.budget.trials
+        return not self._exhausted and self._spending.may_begin(len(self._open))
+
+    def _outlook(self) -> Outlook:
+        arriving = None if self._may_begin() else sum(not self._field.arrived(number) for number in self._training)
+        return Outlook(trials=self._plan.budget.trials, top=self._plan.confirm.top, arriving=arriving)
+
+    def _next_paused(self) -> int | None:
+        """Who is to go on of the paused trials: who deserves it, or the best as long as too few get to the end."""
+        if not self._field.waiting:
+            return None
+        chosen = self._field.promotable(self._outlook())
+        in_training = len(self._open) - len(self._field.waiting)
+        if chosen is None and not self._may_begin() and self._spending.lacks_leaders(in_training):
+            return self._field.furthest()
+        return chosen
+
+    def _promote(self, trial: OpenTrial) -> Job:
+        self._field.go_on(trial.number)
+        self._training.add(trial.number)
+        trial.stage, trial.cleared = "training", trial.epoch
+        return self._go_on(trial)
 
     def _begin(self) -> Job | None:
         """Record the next proposal and begin it; None when its values make no valid options: that is a failed trial."""
-        proposal = self._proposals.next(self._study.next_number)
+        try:
+            proposal = self._proposals.next(self._study.next_number)
+        except Exhausted:
+            self._exhausted = True
+            return None
         number = self._study.begin(proposal.raw, proposal.distributions, proposal.values, proposal.name)
-        trial = self._open[number] = OpenTrial(number, proposal.name, proposal.values)
+        trial = OpenTrial(number, proposal.name, proposal.values, length=self._length(proposal.values))
+        self._open[number] = trial
+        self._training.add(number)
+        self._field.enter(number, trial.length)
         self._listener(TrialStarted(number, trial.name, trial.values))
         try:
             return self._job(trial)
@@ -235,12 +239,16 @@ class Driver:
         self._listener(TrialStarted(trial.number, trial.name, trial.values, trial.epoch))
         return self._job(trial)
 
+    def _length(self, values: Mapping[str, Any]) -> int | None:
+        length = values.get("epochs", self._usual_length)
+        return length if isinstance(length, int) else None
+
     def _job(self, trial: OpenTrial) -> Job:
         plan, options = self._plan, self._proposals.options(trial.values)
-        length = getattr(options, "epochs", None)
-        trial.length = length if isinstance(length, int) else None
-        due = milestones(plan.pruner, trial.length)
         folder = self._folder.trial(trial.number)
+        # A trial whose last report was never ruled on sends it again, and must wait.
+        judged = 0 if trial.last is None or trial.cleared < trial.epoch else age_of(trial.last, plan.objectives)
+        due = milestones(plan.pruner, trial.length, trial.number)
         return Job(
             key=trial.number,
             options=options,
@@ -248,61 +256,84 @@ class Driver:
             folder=folder,
             config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data_from(folder)),
             since=trial.epoch,
-            milestones=tuple(epoch for epoch in due if epoch > trial.epoch),
+            milestones=tuple(age for age in due if age > judged),
         )
 
     def _note(self, trial: OpenTrial, report: EpochReport) -> None:
         """Record an epoch. One that is known already comes from a checkpoint; an earlier one from a fresh start."""
-        value, known = self._value(report), self._board.curve(trial.number)
+        point = point_of(report, self._plan.objectives, self._plan.constraints)
         trial.seconds[report.epoch] = report.seconds
-        if report.epoch == trial.epoch and known.get(report.epoch) == value:
+        if report.epoch == trial.epoch and self._field.known(trial.number, report.epoch) == point:
             return
         if report.epoch <= trial.epoch:
             self._study.rewind(trial.number, report.epoch)
-            self._board.rewind(trial.number, report.epoch)
+            self._field.rewind(trial.number, report.epoch)
             trial.cleared = min(trial.cleared, report.epoch - 1)
         trial.epoch = report.epoch
-        if value is not None:
-            self._board.record(trial.number, report.epoch, value)
-            self._study.report(trial.number, report.epoch, value)
-        self._listener(EpochDone(trial.number, report, value))
+        self._spending.epochs += 1
+        if point is not None:
+            self._field.note(trial.number, point)
+            self._study.report(trial.number, point)
+        self._listener(EpochDone(trial.number, report, None if point is None else point.values[0]))
 
     def _rank(self, trial: OpenTrial) -> Ruling:
         """Compare with the other trials; never twice at an epoch, and never at a trial's last."""
+        number = trial.number
         if trial.epoch <= trial.cleared or trial.epoch == trial.length:
             return "go_on"
-        standing = self._board.standing(trial.number, trial.epoch, self._complete)
-        found = self._ranking(standing, self._plan.pruner) if standing is not None else None
         trial.cleared = trial.epoch
-        if isinstance(found, Pause):
-            trial.parked, trial.verdict = True, found.why
-            self._study.park(trial.number, asdict(found.why))
-            self._listener(TrialPaused(trial.number, trial.epoch))
-            return "pause"
-        trial.verdict = found
-        return "stop" if found is not None else "go_on"
+        if self._field.reached(number, trial.epoch) in self._levels:
+            self._proposals.progress(number, self._field.curve(number, self._levels))
+        trial.verdict = self._field.judge(number, trial.epoch)
+        if trial.verdict is not None:
+            return "stop"
+        if not self._field.pauses or not self._field.at_rung(number, trial.epoch) or self._is_next(number):
+            return "go_on"
+        trial.stage = "pausing"
+        self._study.park(number, trial.epoch, {} if trial.last is None else trial.last.metrics)
+        self._listener(TrialPaused(number, trial.epoch))
+        return "pause"
 
-    def _value(self, report: EpochReport | None) -> float | None:
-        return None if report is None else report.metrics.get(self._plan.objective.metric)
+    def _is_next(self, number: int) -> bool:
+        """Whether a trial at its rung would be handed out again at once if it paused."""
+        if self._queue or self.should_stop():
+            return False
+        self._field.wait(number)
+        chosen = self._next_paused()
+        self._field.go_on(number)
+        return chosen == number
 
-    def _prune_parked(self) -> None:
+    def _prune_paused(self) -> None:
         """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
-        if not self._queue and all(trial.parked for trial in self._open.values()):
-            for trial in list(self._open.values()):
-                self._end(trial, ending_of(trial, self._plan))
+        if self._training or not self._open:
+            return
+        outlook = self._outlook()
+        self._end(
+            {
+                number: pruned(trial, self._field.left_behind(number, outlook), self._plan)
+                for number, trial in self._open.items()
+            }
+        )
 
-    def _end(self, trial: OpenTrial, ending: Ending) -> None:
-        self._study.finish(trial.number, ending)
-        del self._open[trial.number]
-        self._ended[ending.state] += 1
-        if ending.state == "complete":
-            self._complete.add(trial.number)
-        self._proposals.learn(trial.number, self._observed(trial.number, ending.state, ending.value))
-        self._listener(TrialFinished(ended_record(trial.number, trial.name, trial.values, ending)))
+    def _ending(self, trial: OpenTrial) -> Ending:
+        return ending_of(trial, self._plan, self._field.worth)
 
-    def _observed(self, number: int, state: TrialState, value: float | None) -> Observation | None:
-        """What the sampler may learn: a stopped trial's curve counts at the epochs it reached, a failed one's not."""
-        if state == "failed":
-            return None
-        curve = {epoch: (at,) for epoch, at in self._board.curve(number).items()}
-        return Observation(values=None if value is None else (value,), curve=curve)
+    def _end(self, endings: Mapping[int, Ending]) -> None:
+        self._study.finish_all(endings)
+        for number, ending in endings.items():
+            trial = self._open.pop(number)
+            self._training.discard(number)
+            self._spending.ended(ending.state)
+            curve = self._field.curve(number)
+            self._field.leave(number, complete=ending.state == "complete")
+            self._proposals.learn(number, observation(ending.state, ending.values, ending.violations, curve))
+            self._listener(TrialFinished(ended_record(number, trial.name, trial.values, ending)))
+
+
+def _usual_length(plan: Plan) -> int | None:
+    """Epochs of a trial whose values do not say; None where the options have none."""
+    try:
+        length = getattr(resolve(plan.task.options, plan.train), "epochs", None)
+    except ImpossibleOptions:
+        return None
+    return length if isinstance(length, int) else None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from abr_tune.plan.plan import Plan
+from abr_tune.search.constraints import HEALTH, violations
 from abr_tune.search.events import TrialState
-from abr_tune.search.study import Ending
+from abr_tune.search.ledger import Ending
+from abr_tune.search.observation import Observation, Values
 from abr_tune.trial import plain
 from core.health import Verdict
+from core.health.severity import severity
 from core.report import EpochReport
+
+Stage = Literal["training", "pausing", "paused"]
+"""Somebody trains it or is about to; it was told to pause and its worker has not let go of it yet; it waits."""
 
 
 @dataclass(slots=True)
@@ -34,7 +40,7 @@ class OpenTrial:
     """The report from within an epoch it sent last, unless a whole one followed."""
     verdict: Verdict | None = None
     """Why it is to be pruned."""
-    parked: bool = False
+    stage: Stage = "training"
     losses: int = 0
     """Workers that died under it."""
     seconds: dict[int, float] = field(default_factory=dict)
@@ -46,22 +52,29 @@ class OpenTrial:
         return self.epoch == 0 and self.last is None and self.broken is None and self.verdict is None
 
 
-def ending_of(trial: OpenTrial, plan: Plan) -> Ending:
-    """How a training that is over has ended: complete with its last objective, or pruned for a reason."""
+def ending_of(trial: OpenTrial, plan: Plan, worth: Callable[[int, Values], Values]) -> Ending:
+    """How a training that is over has ended: complete with its last objectives, or pruned for a reason.
+
+    `worth` makes the value of a trial of the objectives of its last epoch.
+    """
     if trial.verdict is not None:
         return pruned(trial, trial.verdict, plan)
     if trial.broken is not None:
         return pruned(trial, _broke_off(trial.broken), plan)
-    metric = plan.objective.metric
-    if trial.last is None or metric not in trial.last.metrics:
-        return pruned(trial, _absent(trial, metric), plan)
-    return _ending(trial, "complete", plan, {}, trial.last.metrics[metric])
+    metrics = {} if trial.last is None else trial.last.metrics
+    for objective in plan.objectives:
+        if objective.metric not in metrics:
+            return pruned(trial, _absent(trial, objective.metric), plan)
+    values = worth(trial.number, tuple(float(metrics[objective.metric]) for objective in plan.objectives))
+    missed = violations(metrics, plan.constraints, at_end=True)
+    return _ending(trial, "complete", plan, {}, values=values, missed=missed)
 
 
 def pruned(trial: OpenTrial, verdict: Verdict, plan: Plan) -> Ending:
-    """A trial that was stopped for a reason."""
+    """A trial that was stopped for a reason; how badly it had collapsed is a constraint it missed."""
     why = {"pruned_by": verdict.rule, "why": verdict.why, "evidence": plain(verdict.evidence)}
-    return _ending(trial, "pruned", plan, why)
+    collapse = severity(verdict)
+    return _ending(trial, "pruned", plan, why, missed={HEALTH: collapse} if collapse > 0 else {})
 
 
 def failed(trial: OpenTrial, error: str, plan: Plan) -> Ending:
@@ -69,16 +82,32 @@ def failed(trial: OpenTrial, error: str, plan: Plan) -> Ending:
     return _ending(trial, "failed", plan, {"error": error})
 
 
+def observation(
+    state: TrialState, values: Values, missed: Mapping[str, float], curve: Mapping[int, Values]
+) -> Observation | None:
+    """What the sampler may learn: a stopped trial's curve counts at the ages it reached, a failed one's not."""
+    if state == "failed":
+        return None
+    return Observation(values=values or None, curve=curve, violations=missed)
+
+
 def _ending(
-    trial: OpenTrial, state: TrialState, plan: Plan, said: dict[str, Any], value: float | None = None
+    trial: OpenTrial,
+    state: TrialState,
+    plan: Plan,
+    said: dict[str, Any],
+    *,
+    values: Values = (),
+    missed: Mapping[str, float] | None = None,
 ) -> Ending:
     """Metrics that decide something have a column of their own in the study; all are in one attribute."""
     attributes: dict[str, Any] = {"epoch": trial.epoch, "seconds": round(sum(trial.seconds.values()), 3)}
     if trial.last is not None:
         metrics = dict(trial.last.metrics)
-        headline = {plan.objective.metric, *(criterion.metric for criterion in plan.gate)} & metrics.keys()
+        deciding = (*plan.objectives, *plan.constraints, *plan.gate)
+        headline = {each.metric for each in deciding} & metrics.keys()
         attributes |= {"metrics": metrics} | {name: metrics[name] for name in sorted(headline)}
-    return Ending(state=state, value=value, attributes=attributes | said)
+    return Ending(state=state, values=values, violations=missed or {}, attributes=attributes | said)
 
 
 def _absent(trial: OpenTrial, metric: str) -> Verdict:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 
 from abr_tune.plan.overrides import resolve, value_at
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
-from abr_tune.search.observation import Observation, Setting
+from abr_tune.search.ledger import StoredTrial
+from abr_tune.search.observation import Curve, Observation, Proposer, Setting
 from abr_tune.search.samplers import SAMPLERS, distribution
 
 
@@ -35,10 +35,18 @@ class Proposal:
 class Proposals:
     """Start points and sampler of one plan, with what the sampler has learnt."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(
+        self, plan: Plan, rungs: Sequence[int] = (), proposer: Callable[[Setting], Proposer] | None = None
+    ) -> None:
         self._plan = plan
-        self._sampler = SAMPLERS[plan.sampler.kind](
-            Setting(space=plan.space, options=plan.sampler, seed=plan.seed, objectives=plan.objectives)
+        self._sampler = (proposer or SAMPLERS[plan.sampler.kind])(
+            Setting(
+                space=plan.space,
+                options=plan.sampler,
+                seed=plan.seed,
+                objectives=plan.objectives,
+                rungs=tuple(rungs),
+            )
         )
         self._sides = {side.name: distribution(side) for side in plan.space.coordinates}
         self._waiting = deque(plan.start_from)
@@ -49,20 +57,28 @@ class Proposals:
         """The training options of a configuration. Raises `ImpossibleOptions`."""
         return resolve(self._plan.task.options, {**self._plan.train, **values})
 
-    def known(self, stored: FrozenTrial, values: Mapping[str, Any], name: str | None) -> None:
+    def known(self, stored: StoredTrial) -> None:
         """Hear of a trial the study holds from an earlier process."""
-        if name is not None:
-            self._started.append(self.options(values))
-        raw = self._place_of(stored, values)
+        record = stored.record
+        if record.name is not None:
+            self._started.append(self.options(record.params))
+        raw = self._place_of(stored)
         if raw:
-            self._sampler.running(stored.number, raw)
+            self._sampler.running(record.number, raw)
+
+    def progress(self, number: int, curve: Curve) -> None:
+        """An open trial has reached an age at which trials are compared."""
+        self._sampler.progress(number, curve)
 
     def learn(self, number: int, observation: Observation | None) -> None:
         """A trial has ended; None when nothing can be learnt from it."""
         self._sampler.learn(number, observation)
 
     def next(self, number: int) -> Proposal:
-        """The configuration for the trial with this number."""
+        """The configuration for the trial with this number.
+
+        Raises `Exhausted` when every configuration has been tried.
+        """
         while self._waiting:
             point = self._waiting.popleft()
             options = self.options(point.values)
@@ -86,11 +102,11 @@ class Proposals:
     def _inside(self, raw: Mapping[str, Raw], values: Mapping[str, Any], name: str | None) -> Proposal:
         return Proposal(values, raw, {side: self._sides[side] for side in raw}, name)
 
-    def _place_of(self, stored: FrozenTrial, values: Mapping[str, Any]) -> Mapping[str, Raw]:
+    def _place_of(self, stored: StoredTrial) -> Mapping[str, Raw]:
         """Where an earlier trial lies in the space as it is now; empty when outside."""
         if all(self._sides.get(side) == known for side, known in stored.distributions.items()):
-            return stored.params
+            return stored.raw
         try:
-            return self._plan.space.encode(values)
+            return self._plan.space.encode(stored.record.params)
         except OutsideSpace:
             return {}

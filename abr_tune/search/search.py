@@ -92,8 +92,15 @@ def search(
         StorageFault: the study cannot be reached; trials stay as they are and go on next time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objective)
-    shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
+    study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objectives)
+    shared = Shared(
+        task=plan.task,
+        dataset=dataset,
+        health=plan.health,
+        baselines=baselines,
+        objectives=plan.objectives,
+        cpus=plan.resources.cpus,
+    )
     with catch_signals() as interruption:
         driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption))
         _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(

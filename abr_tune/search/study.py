@@ -9,6 +9,7 @@ may share a study (see `leases`).
 from __future__ import annotations
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +25,15 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.events import TrialRecord, TrialState as State
+from abr_tune.search.fidelity import Point
 from abr_tune.search.leases import OWNER, Lease
+from abr_tune.search.ledger import Ending, StoredTrial
 from abr_tune.search.storage import as_fault, connect, patiently, several_may_write, sqlite_url
 from core.tasks.task import Objective
 
@@ -38,6 +41,13 @@ VALUES: Final = "abr_tune:values"
 """System attribute: path -> value as the training options take them, whatever became of the space since."""
 PARKED: Final = "abr_tune:parked"
 """System attribute of a paused trial: the epoch it waits at and why it would be pruned there."""
+CURVE: Final = "abr_tune:curve"
+"""System attribute: epoch, age, violation and all objectives of each epoch, where that is more than Optuna's own
+intermediate values say: several objectives, an age that is not the epoch, constraints that are missed."""
+CONSTRAINTS: Final = "constraints"
+"""System attributes `constraints:<name>`, as Optuna's samplers read them, and `constraints`, the list of their values,
+as its dashboard does; above 0: missed."""
+METRICS: Final = "metrics"
 NAME: Final = "start_point"
 RESUME: Final = "resume"
 SECONDS_BETWEEN_WRITES: Final = 1.0
@@ -52,24 +62,13 @@ STATES: Final[Mapping[TrialState, State]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a trial ended, with everything that is written beside its state."""
-
-    state: State
-    """complete, pruned or failed."""
-    value: float | None = None
-    """Finite, for complete trials only."""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class _Unwritten:
     """Values of one trial that are not yet in the storage."""
 
     rewind: int | None = None
     """Values from this epoch on belong to an earlier attempt and are deleted first."""
-    values: dict[int, float] = field(default_factory=dict)
+    points: dict[int, Point] = field(default_factory=dict)
 
 
 class Study:
@@ -78,22 +77,30 @@ class Study:
     Every method that touches the storage raises `StorageFault` when it cannot be reached or stays locked.
     """
 
-    def __init__(self, storage: str, name: str, objective: Objective, *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, storage: str, name: str, objectives: Sequence[Objective], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._clock = clock
         self._written = clock()
         self._unwritten: dict[int, _Unwritten] = {}
+        self._curves: dict[int, dict[int, Point]] = {}
+        """Epoch -> point, of trials that have not ended."""
         self.lease: Lease | None = None
         """This process's among those of several drivers, from `share` on."""
         with as_fault():
             self._storage = connect(storage)
             study = optuna.create_study(
-                storage=self._storage, study_name=name, direction=objective.direction, load_if_exists=True
+                storage=self._storage,
+                study_name=name,
+                directions=[objective.direction for objective in objectives],
+                load_if_exists=True,
             )
-            if study.metric_names != [objective.metric]:
+            names = [objective.metric for objective in objectives]
+            if study.metric_names != names:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    study.set_metric_names([objective.metric])
+                    study.set_metric_names(names)
             self._study_id = self._storage.get_study_id_from_name(name)
         self._ids: dict[int, int] = {}
         self._newest = -1
@@ -113,6 +120,10 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """All trials as Optuna reads them, by number."""
         return patiently(lambda _tries: self._storage.get_all_trials(self._study_id, deepcopy=False))
+
+    def stored(self) -> list[StoredTrial]:
+        """All trials, by number, with everything a search needs to know of them."""
+        return [stored_of(trial) for trial in self.trials()]
 
     def records(self) -> list[TrialRecord]:
         """All trials, by number, with every value that was reported."""
@@ -165,6 +176,7 @@ class Study:
             self._unfinished.discard(trial.number)
         else:
             self._unfinished.add(trial.number)
+            self._curves[trial.number] = {point.epoch: point for point in points_of(trial)}
 
     def begin(
         self,
@@ -244,17 +256,20 @@ class Study:
             return name
         raise AssertionError("there is always another name")
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """Note the finite objective of a running trial; written within about a second, and before its state changes."""
+    def report(self, number: int, point: Point) -> None:
+        """Note an epoch of a running trial; written within about a second, and before the trial's state changes."""
         unwritten = self._unwritten.setdefault(number, _Unwritten())
-        unwritten.values[epoch] = value
+        unwritten.points[point.epoch] = point
+        self._curves.setdefault(number, {})[point.epoch] = point
         self.flush_if_due()
 
     def rewind(self, number: int, epoch: int) -> None:
         """Values of a trial from `epoch` on belong to an attempt that is not continued: delete them."""
         unwritten = self._unwritten.setdefault(number, _Unwritten())
         unwritten.rewind = epoch if unwritten.rewind is None else min(epoch, unwritten.rewind)
-        unwritten.values = {known: value for known, value in unwritten.values.items() if known < epoch}
+        unwritten.points = {known: point for known, point in unwritten.points.items() if known < epoch}
+        curve = self._curves.get(number, {})
+        self._curves[number] = {known: point for known, point in curve.items() if known < epoch}
 
     def flush(self) -> None:
         """Write all noted values in one transaction."""
@@ -269,41 +284,59 @@ class Study:
             self.flush()
 
     def finish(self, number: int, ending: Ending) -> None:
-        """Give a trial its last values, its attributes and its final state.
+        """Give a trial its last values, its attributes and its final state. Raises as `finish_all` does."""
+        self.finish_all({number: ending})
 
-        Raises `ValueError` for a complete trial without a value, and for a trial that has ended already.
+    def finish_all(self, endings: Mapping[int, Ending]) -> None:
+        """End several trials in one transaction.
+
+        Raises `ValueError` for a complete trial without finite values, and for one that has ended already.
         """
-        state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
-        if (ending.value is not None) != (state is TrialState.COMPLETE) or not state.is_finished():
-            raise ValueError(f"trial {number} cannot end as {ending}")
+        for number, ending in endings.items():
+            complete, finite = ending.state == "complete", all(map(math.isfinite, ending.values))
+            if bool(ending.values) != complete or not finite or ending.state not in {"complete", "pruned", "failed"}:
+                raise ValueError(f"trial {number} cannot end as {ending}")
 
         def write(session: Session, again: bool) -> None:
-            trial = session.get_one(models.TrialModel, self._ids[number])
-            if again and trial.state == state:
-                return
-            if trial.state.is_finished():
-                raise ValueError(f"trial {number} has ended already")
-            self._write_values(session, [number])
-            self._set_attributes(session, number, ending.attributes)
-            self._drop_attributes(session, number, [RESUME])
-            if ending.value is not None:
-                stored, kind = models.TrialValueModel.value_to_stored_repr(ending.value)
-                row = {"trial_id": self._ids[number], "objective": 0, "value": stored, "value_type": kind}
-                session.execute(insert(models.TrialValueModel), [row])
-            trial.state = state
-            trial.datetime_complete = datetime.now()
+            for number, ending in endings.items():
+                self._finish(session, number, ending, again=again)
 
         self._write(write)
-        self._unwritten.pop(number, None)
-        self._unfinished.discard(number)
+        for number in endings:
+            self._unwritten.pop(number, None)
+            self._curves.pop(number, None)
+            self._unfinished.discard(number)
 
-    def park(self, number: int, state: Mapping[str, Any]) -> None:
-        """Remember that a running trial is paused, where, and why it would be pruned if it is never promoted."""
+    def _finish(self, session: Session, number: int, ending: Ending, *, again: bool) -> None:
+        state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
+        trial = session.get_one(models.TrialModel, self._ids[number])
+        if again and trial.state == state:
+            return
+        if trial.state.is_finished():
+            raise ValueError(f"trial {number} has ended already")
+        self._write_values(session, [number])
+        self._drop_attributes(session, number, [RESUME])
+        self._set_attributes(session, number, ending.attributes)
+        self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
+        missed = {f"{CONSTRAINTS}:{name}": miss for name, miss in ending.violations.items()}
+        if missed:
+            both = missed | {CONSTRAINTS: list(missed.values())}
+            self._set_attributes(session, number, both, models.TrialSystemAttributeModel)
+        for place, value in enumerate(ending.values):
+            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+            row = {"trial_id": self._ids[number], "objective": place, "value": stored, "value_type": kind}
+            session.execute(insert(models.TrialValueModel), [row])
+        trial.state = state
+        trial.datetime_complete = datetime.now()
+
+    def park(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Remember that a running trial is paused after `epoch`, where it had these metrics."""
 
         def write(session: Session, _again: bool) -> None:
             self._write_values(session, [number])
             self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
-            self._set_attributes(session, number, {PARKED: dict(state)}, models.TrialSystemAttributeModel)
+            self._set_attributes(session, number, {PARKED: epoch}, models.TrialSystemAttributeModel)
+            self._set_attributes(session, number, {METRICS: dict(metrics)})
 
         self._write(write)
         self._unwritten.pop(number, None)
@@ -314,7 +347,7 @@ class Study:
         mark = self._marked()
 
         def write(session: Session, _again: bool) -> None:
-            self._drop_attributes(session, number, [RESUME])
+            self._drop_attributes(session, number, [RESUME, METRICS])
             self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
             self._set_attributes(session, number, mark, models.TrialSystemAttributeModel)
             session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
@@ -322,14 +355,18 @@ class Study:
         self._write(write)
         self._unfinished.discard(number)
 
-    def interrupt(self, epochs: Mapping[int, int]) -> None:
-        """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished)."""
+    def interrupt(self, epochs: Mapping[int, int], metrics: Mapping[int, Mapping[str, float]]) -> None:
+        """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished).
+
+        `metrics` are those of the last of these epochs, where they are known; paused trials stay paused.
+        """
 
         def write(session: Session, _again: bool) -> None:
             self._write_values(session, list(epochs))
             for number, epoch in epochs.items():
                 self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
-                self._set_attributes(session, number, {RESUME: epoch})
+                said = {METRICS: dict(metrics[number])} if number in metrics else {}
+                self._set_attributes(session, number, {RESUME: epoch} | said)
                 session.get_one(models.TrialModel, self._ids[number]).state = TrialState.WAITING
 
         self._write(write)
@@ -363,12 +400,20 @@ class Study:
             if unwritten.rewind is not None:
                 stale = (model.trial_id == self._ids[number]) & (model.step >= unwritten.rewind)
                 session.execute(delete(model).where(stale))
-            for epoch, value in unwritten.values.items():
-                stored, kind = model.intermediate_value_to_stored_repr(value)
-                row = {"step": epoch, "intermediate_value": stored, "intermediate_value_type": kind}
+                self._drop_attributes(session, number, [CURVE], models.TrialSystemAttributeModel)
+            for point in unwritten.points.values():
+                stored, kind = model.intermediate_value_to_stored_repr(point.values[0])
+                row = {"step": point.epoch, "intermediate_value": stored, "intermediate_value_type": kind}
                 rows.append({"trial_id": self._ids[number]} | row)
+            self._write_curve(session, number)
         if rows:
             session.execute(insert(model), rows)
+
+    def _write_curve(self, session: Session, number: int) -> None:
+        curve = self._curves.get(number, {})
+        if any(len(each.values) > 1 or each.age != each.epoch or each.violation for each in curve.values()):
+            rows = [[each.epoch, each.age, each.violation, *each.values] for _, each in sorted(curve.items())]
+            self._set_attributes(session, number, {CURVE: rows}, models.TrialSystemAttributeModel)
 
     def _set_attributes(
         self,
@@ -409,22 +454,56 @@ def _owner(trial: FrozenTrial) -> str | None:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """What the study knows of a trial, without Optuna."""
-    seen = {"epoch": trial.user_attrs.get(RESUME, max(trial.intermediate_values, default=0))}
+    parked = trial.system_attrs.get(PARKED, max(trial.intermediate_values, default=0))
+    values = tuple(trial.values) if trial.state is TrialState.COMPLETE else ()
     return TrialRecord(
         number=trial.number,
         name=trial.user_attrs.get(NAME),
         state=STATES[trial.state],
-        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        value=values[0] if values else None,
+        values=values,
+        violations=_violations(trial),
         params=trial.system_attrs.get(VALUES, trial.params),
-        **_said(seen | trial.user_attrs),
+        **_said({"epoch": trial.user_attrs.get(RESUME, parked)} | trial.user_attrs),
     )
+
+
+def stored_of(trial: FrozenTrial) -> StoredTrial:
+    """All that a search needs to know of a trial."""
+    return StoredTrial(
+        record=record_of(trial),
+        points=points_of(trial),
+        parked=PARKED in trial.system_attrs,
+        raw=trial.params,
+        distributions=trial.distributions,
+    )
+
+
+def points_of(trial: FrozenTrial) -> tuple[Point, ...]:
+    """The objectives of a trial at each of its epochs, by epoch."""
+    if CURVE in trial.system_attrs:
+        rows = trial.system_attrs[CURVE]
+        return tuple(Point(epoch, age, tuple(values), violation) for epoch, age, violation, *values in rows)
+    return tuple(Point(epoch, epoch, (value,)) for epoch, value in sorted(trial.intermediate_values.items()))
 
 
 def ended_record(number: int, name: str | None, values: Mapping[str, Any], ending: Ending) -> TrialRecord:
     """The record of a trial that has just ended, as `Study.record` would read it."""
     return TrialRecord(
-        number=number, name=name, state=ending.state, value=ending.value, params=values, **_said(ending.attributes)
+        number=number,
+        name=name,
+        state=ending.state,
+        value=ending.values[0] if ending.values else None,
+        values=ending.values,
+        violations=ending.violations,
+        params=values,
+        **_said(ending.attributes),
     )
+
+
+def _violations(trial: FrozenTrial) -> dict[str, float]:
+    prefix = f"{CONSTRAINTS}:"
+    return {key.removeprefix(prefix): miss for key, miss in trial.system_attrs.items() if key.startswith(prefix)}
 
 
 def read_records(folder: Path) -> list[TrialRecord]:
@@ -460,6 +539,28 @@ def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
     return trials
 
 
+def named_trials(storage: str, name: str) -> int:
+    """How many trials the study called `name` has; none without a study."""
+    with as_fault():
+        connected = connect(storage)
+        found = [study._study_id for study in connected.get_all_studies() if study.study_name == name]
+        count = connected.get_n_trials(found[0]) if found else 0
+        connected.remove_session()
+        connected.engine.dispose()
+    return count
+
+
+def rename_study(storage: str, name: str, new: str) -> None:
+    """Give the study called `name` another name; without one there is nothing to do."""
+    with as_fault():
+        connected = connect(storage)
+        model = models.StudyModel
+        with Session(connected.engine) as session, session.begin():
+            session.execute(update(model).where(model.study_name == name).values(study_name=new))
+        connected.remove_session()
+        connected.engine.dispose()
+
+
 def study_id(storage: RDBStorage, name: str) -> int | None:
     """Optuna's id of the study of the run called `name`, or of the only study there is: folders may be renamed."""
     studies = storage.get_all_studies()
@@ -472,8 +573,9 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
         "pruned_by": said.get("pruned_by"),
         "why": said.get("why"),
         "evidence": said.get("evidence"),
-        "metrics": said.get("metrics"),
+        "metrics": said.get(METRICS),
         "error": said.get("error"),
         "epochs": said.get("epoch", 0),
         "seconds": said.get("seconds", 0.0),
+        "audited": said.get("audited"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from abr_tune.plan.yaml import dump
 from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.fidelity import Point
 from abr_tune.search.study import Ending, Study, sqlite_url
 from core.report import EpochReport
 from core.tasks.task import Objective
 
+ROOT = Path(__file__).parents[2]
+# What these tests share is found from the project's root.
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 METRIC = "val/class/f1_macro"
 MAJORITY = 0.178
 EPOCHS = 20
@@ -52,14 +58,14 @@ class SyntheticRun:
                     epoch=epoch, phase="all", metrics=metrics, health={"loss/class": 1.6 - value}, seconds=0.4
                 )
                 file.write(json.dumps(report.to_json()) + "\n")
-                self.study.report(number, epoch, value)
+                self.study.report(number, Point(epoch, epoch, (value,)))
         return metrics
 
     def end(self, number: int, values: list[float], *, by: str | None = None, why: str = "") -> None:
         metrics = self.train(number, values)
         said: dict[str, Any] = {"metrics": metrics, "epoch": len(values), "seconds": 0.4 * len(values)}
         if by is None:
-            self.study.finish(number, Ending(state="complete", value=values[-1], attributes=said))
+            self.study.finish(number, Ending(state="complete", values=(values[-1],), attributes=said))
         else:
             said |= {"pruned_by": by, "why": why, "evidence": {}}
             self.study.finish(number, Ending(state="pruned", attributes=said))
@@ -90,7 +96,7 @@ def begin_run(folder: Path, *, name: str = "synthetic", about: str = "") -> Synt
     }
     run.space.write_text(dump(plan), encoding="utf-8")
     run.plan.write_text(dump(plan | {"train": {"epochs": EPOCHS}}), encoding="utf-8")
-    return SyntheticRun(run, Study(sqlite_url(run.study), name, Objective(METRIC)))
+    return SyntheticRun(run, Study(sqlite_url(run.study), name, (Objective(METRIC),)))
 
 
 def fill(run: SyntheticRun) -> None:

@@ -10,17 +10,16 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from abr_tune.plan.plan import Bound, Budget, Criterion, Pruner, Sampler, StartPoint
+from abr_tune.plan.plan import Bound, Budget, Confirm, Criterion, Pruner, Sampler, StartPoint
 from abr_tune.search.driver import RETRIES, Driver
 from abr_tune.search.events import EpochDone, Event, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
 from abr_tune.search.executor import Shared
 from abr_tune.search.inline import run_inline
-from abr_tune.search.pruning import Pause, Standing
 from abr_tune.search.search import Outcome, Training, search, train_all
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep, run_trial
-from core.health import HealthOptions, Verdict
+from core.health import HealthOptions
 from core.report import EpochReport
 from tests.search.tasks import BASELINES, METRIC, SPACE, Rare, RareOptions, plan
 
@@ -35,7 +34,7 @@ def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
 
 def driver_of(plan, folder: Path, **settings) -> tuple[Driver, Study]:
     folder.mkdir(exist_ok=True)
-    study = Study(sqlite_url(folder / "study.db"), plan.name, plan.objective)
+    study = Study(sqlite_url(folder / "study.db"), plan.name, plan.objectives)
     return Driver(plan, study, folder, settings.pop("listener", lambda _event: None), **settings), study
 
 
@@ -106,7 +105,7 @@ def test_metrics_that_decide_have_a_column_and_all_are_in_one_attribute(searched
 
 def test_the_sampler_learns_from_each_ending_what_it_may(searched) -> None:
     folder, _, _ = searched
-    driver, study = driver_of(plan(sampler=Sampler(kind="tpe"), train={"epochs": 12}), folder)
+    driver, study = driver_of(plan(sampler=Sampler(kind="optuna_tpe"), train={"epochs": 12}), folder)
     seen = driver._proposals._sampler._study.get_trials()
     study.close()
     # The five start points lie outside the space (huge, tiny: the rate; buggy, silent: what is not searched) but one.
@@ -117,7 +116,7 @@ def test_the_sampler_learns_from_each_ending_what_it_may(searched) -> None:
 
 def test_a_stopped_trial_teaches_at_its_epoch_and_a_failed_one_nothing(tmp_path: Path) -> None:
     points = (StartPoint("weak", {"lr": 0.001, "power": 0.0}), StartPoint("sound", {"lr": 0.5}))
-    chosen = plan(start_from=points, budget=Budget(trials=2), train={"epochs": 12}, sampler=Sampler(kind="tpe"))
+    chosen = plan(start_from=points, budget=Budget(trials=2), train={"epochs": 12}, sampler=Sampler(kind="optuna_tpe"))
     assert [record.pruned_by for record in run(chosen, tmp_path).records] == ["class_collapse", None]
     failing = replace(chosen, train={"epochs": 12, "act": "raise"}, budget=Budget(trials=3))
     run(failing, tmp_path)
@@ -160,7 +159,7 @@ def test_start_points_outside_the_space_run_and_do_not_teach(tmp_path: Path) -> 
     assert [record.state for record in run(chosen, tmp_path).records] == ["complete", "complete"]
     outside, inside = stored(tmp_path)
     assert (outside.params, inside.params) == ({}, {"lr": 0.5, "power": 1.0})
-    driver, study = driver_of(replace(chosen, sampler=Sampler(kind="tpe")), tmp_path)
+    driver, study = driver_of(replace(chosen, sampler=Sampler(kind="optuna_tpe")), tmp_path)
     assert [trial.params for trial in driver._proposals._sampler._study.get_trials()] == [{"lr": 0.5, "power": 1.0}]
     study.close()
 
@@ -203,10 +202,11 @@ def interrupt_after(count: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("kind", ["tpe", "random", "qmc"])
 @pytest.mark.parametrize("orderly", [True, False], ids=["interrupted", "killed"])
-def test_continuing_ends_like_an_uninterrupted_search(tmp_path: Path, kind: str, orderly: bool) -> None:
+@pytest.mark.parametrize("promote", [True, False], ids=["promoting", "stopping"])
+def test_continuing_ends_like_an_uninterrupted_search(tmp_path: Path, kind: str, orderly: bool, promote: bool) -> None:
     chosen = plan(
         sampler=Sampler(kind=kind, startup_trials=2),
-        pruner=Pruner(kind="successive_halving", reduction=2),
+        pruner=Pruner(kind="successive_halving", reduction=2, promote=promote),
         budget=Budget(trials=6),
         start_from=(StartPoint("sound", {"lr": 0.5}),),
     )
@@ -254,30 +254,11 @@ def test_an_interruption_is_readable_and_says_where_it_goes_on(tmp_path: Path) -
     assert epochs == list(range(epoch + 1, 7))
 
 
-def park_at_two(standing: Standing, _pruner: Pruner) -> Pause | None:
-    why = Verdict(level="stop", rule="successive_halving", why="parked and never promoted", epoch=standing.epoch)
-    return Pause(why) if standing.epoch == 2 else None
+PROMOTING = Pruner(kind="successive_halving", reduction=2, min_epochs=2)
+"""With 6 epochs: rungs at 2 and 4."""
 
 
-def test_a_paused_trial_goes_on_from_its_checkpoint_to_the_same_history(tmp_path: Path) -> None:
-    chosen = plan(start_from=(StartPoint("sound", {"lr": 0.5}),), budget=Budget(trials=1))
-    run(chosen, tmp_path / "whole")
-    driver, study = driver_of(chosen, tmp_path / "parts", ranking=park_at_two)
-    folder = tmp_path / "parts/trials/0"
-    job = driver.ask()
-    _train_until_ruled(driver, job, chosen)
-    assert driver.parked == (0,)
-    assert len((folder / "history.jsonl").read_text().splitlines()) == 2
-    assert stored(tmp_path / "parts")[0].state is TrialState.RUNNING
-    driver.promote(0)
-    assert driver.parked == ()
-    _train_until_ruled(driver, driver.ask(), chosen)
-    assert study.record(0).state == "complete"
-    assert (folder / "history.jsonl").read_text() == (tmp_path / "whole/trials/0/history.jsonl").read_text()
-    study.close()
-
-
-def _train_until_ruled(driver: Driver, job, chosen) -> None:
+def _train_until_ruled(driver: Driver, job, chosen) -> str:
     steps = run_trial(
         chosen.task,
         job.options,
@@ -288,48 +269,83 @@ def _train_until_ruled(driver: Driver, job, chosen) -> None:
         baselines=BASELINES,
         since=job.since,
     )
+    ruling = "go_on"
     for step in steps:
-        if driver.report(job.key, step) != "go_on":
+        ruling = driver.report(job.key, step)
+        if ruling != "go_on":
             break
     steps.close()
     driver.finish(job.key)
+    return ruling
 
 
-def test_a_paused_trial_stays_paused_over_a_restart_and_is_pruned_at_the_end(tmp_path: Path) -> None:
-    chosen = plan(budget=Budget(trials=2))
-    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
-    _train_until_ruled(driver, driver.ask(), chosen)
-    driver.stopped()
+def test_a_promoted_trial_goes_on_from_its_checkpoint_to_the_same_history(tmp_path: Path) -> None:
+    chosen = plan(start_from=(StartPoint("sound", {"lr": 0.5}),), budget=Budget(trials=4))
+    run(chosen, tmp_path / "whole")
+    events: list[Event] = []
+    records = run(replace(chosen, pruner=PROMOTING), tmp_path / "parts", events.append).records
+    assert {record.epochs for record in records} <= {2, 4, 6}
+    done = [record.number for record in records if record.state == "complete"]
+    assert done
+    resumed = {(event.number, event.resumed_at) for event in events if isinstance(event, TrialStarted)}
+    assert any(at for _, at in resumed)
+    for number in done:
+        place = f"trials/{number}/history.jsonl"
+        assert (tmp_path / "parts" / place).read_text() == (tmp_path / "whole" / place).read_text()
+    for record in records:
+        if record.state == "pruned":
+            assert record.pruned_by == "successive_halving"
+            assert "are better than" in record.why
+
+
+def test_enough_trials_reach_their_end_to_be_confirmed(tmp_path: Path) -> None:
+    """Without this rule 4 // 2 = 2 would leave the first rung and 1 the second."""
+    chosen = plan(pruner=PROMOTING, budget=Budget(trials=4), confirm=Confirm(top=3))
+    records = run(chosen, tmp_path).records
+    assert sorted(record.state for record in records) == ["complete"] * 3 + ["pruned"]
+    alone = run(replace(chosen, confirm=Confirm(top=0)), tmp_path / "alone").records
+    assert sum(record.state == "complete" for record in alone) == 1
+
+
+@pytest.mark.parametrize("orderly", [True, False], ids=["interrupted", "killed"])
+def test_a_paused_trial_stays_paused_over_a_restart(tmp_path: Path, orderly: bool) -> None:
+    chosen = plan(pruner=PROMOTING, budget=Budget(trials=3))
+    driver, study = driver_of(chosen, tmp_path)
+    assert _train_until_ruled(driver, driver.ask(), chosen) == "pause"
+    assert driver.paused == (0,)
+    if orderly:
+        driver.stopped()
     study.close()
-    assert stored(tmp_path)[0].state is TrialState.WAITING
-    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
-    assert driver.parked == (0,)
-    run_inline(driver, shared(chosen))
-    assert driver.done
-    records = study.records()
-    assert [(record.state, record.pruned_by, record.epochs) for record in records] == [
-        ("pruned", "successive_halving", 2),
-        ("pruned", "successive_halving", 2),
-    ]
+    waits = stored(tmp_path)[0]
+    assert waits.state is (TrialState.WAITING if orderly else TrialState.RUNNING)
+    assert waits.user_attrs["metrics"][METRIC] == waits.intermediate_values[2]
+    driver, study = driver_of(chosen, tmp_path)
+    assert driver.paused == (0,)
+    assert driver.ask().key == 1
     study.close()
 
 
-def test_a_paused_trial_of_a_killed_driver_is_not_paused_again_where_it_stood(tmp_path: Path) -> None:
-    chosen = plan(budget=Budget(trials=1))
-    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
-    _train_until_ruled(driver, driver.ask(), chosen)
-    study.close()  # nobody told the study that the driver would end
-    driver, study = driver_of(chosen, tmp_path, ranking=park_at_two)
-    assert driver.parked == (0,)
-    driver.promote(0)
-    _train_until_ruled(driver, driver.ask(), chosen)
-    assert study.record(0).state == "complete"
+def test_nobody_goes_on_with_a_trial_whose_worker_has_not_let_go_of_it(tmp_path: Path) -> None:
+    chosen = plan(pruner=PROMOTING, budget=Budget(trials=2), confirm=Confirm(top=1))
+    driver, study = driver_of(chosen, tmp_path)
+    for _ in range(2):
+        job = driver.ask()
+        for epoch in (1, 2):
+            ruling = driver.report(job.key, _said(epoch, 0.5 - 0.1 * job.key))
+        assert ruling == "pause"
+    assert driver.ask() is None
+    driver.finish(0)
+    assert driver.ask().key == 0
     study.close()
+
+
+def _said(epoch: int, value: float, **more) -> TrialStep:
+    return TrialStep(EpochReport(epoch=epoch, phase="all", metrics={METRIC: value}, **more))
 
 
 def test_ranking_stops_with_its_reason_and_never_at_the_last_epoch(tmp_path: Path) -> None:
     chosen = plan(
-        pruner=Pruner(kind="successive_halving", reduction=2, min_epochs=3),
+        pruner=Pruner(kind="successive_halving", reduction=2, min_epochs=3, promote=False),
         train={"epochs": 6},
         budget=Budget(trials=6),
         start_from=(StartPoint("sound", {"lr": 0.5, "power": 0.0}), StartPoint("weak", {"lr": 1e-3, "power": 2.0})),
@@ -442,7 +458,7 @@ def test_a_task_that_yields_nothing_has_failed(tmp_path: Path) -> None:
 def test_the_time_budget_begins_with_the_first_trial(tmp_path: Path) -> None:
     """Loading data and starting Ray are not the search's time."""
     clock = iter([100.0, 100.0, 104.0, 106.0, 106.0, 106.0])
-    study = Study(sqlite_url(tmp_path / "study.db"), "s", plan().objective)
+    study = Study(sqlite_url(tmp_path / "study.db"), "s", plan().objectives)
     timed = Driver(
         plan(budget=Budget(trials=5, seconds=5.0)), study, tmp_path, lambda _event: None, clock=lambda: next(clock)
     )

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from abr_tune.errors import EnvironmentFault, StorageFault, UserError
+from abr_tune.search.fidelity import Point
 from abr_tune.search.storage import connect, sqlite_url
 from abr_tune.search.study import PARKED, RESUME, Ending, Study, ended_record, read_records
 from core.tasks.task import Objective
@@ -31,13 +32,17 @@ def clock() -> Clock:
 
 @pytest.fixture
 def study(tmp_path: Path, clock: Clock) -> Iterator[Study]:
-    study = Study(sqlite_url(tmp_path / "study.db"), tmp_path.name, Objective("val/class/f1_macro"), clock=clock)
+    study = Study(sqlite_url(tmp_path / "study.db"), tmp_path.name, (Objective("val/class/f1_macro"),), clock=clock)
     yield study
     study.close()
 
 
 def as_optuna_reads(tmp_path: Path) -> optuna.Study:
     return optuna.load_study(study_name=tmp_path.name, storage=sqlite_url(tmp_path / "study.db"))
+
+
+def plain(epoch: int, value: float) -> Point:
+    return Point(epoch, epoch, (value,))
 
 
 def begin(study: Study, name: str | None = None) -> int:
@@ -61,14 +66,14 @@ def test_values_are_written_together_about_once_a_second(study: Study, clock: Cl
     a, b = begin(study), begin(study)
     clock.now = 0.9
     for epoch in (1, 2, 3):
-        study.report(a, epoch, epoch / 10)
-        study.report(b, epoch, epoch / 100)
+        study.report(a, plain(epoch, epoch / 10))
+        study.report(b, plain(epoch, epoch / 100))
     assert [trial.intermediate_values for trial in as_optuna_reads(tmp_path).trials] == [{}, {}]
     clock.now = 1.1
-    study.report(a, 4, 0.4)
+    study.report(a, plain(4, 0.4))
     curves = [trial.intermediate_values for trial in as_optuna_reads(tmp_path).trials]
     assert curves == [{1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}, {1: 0.01, 2: 0.02, 3: 0.03}]
-    study.report(b, 4, 0.04)
+    study.report(b, plain(4, 0.04))
     clock.now = 2.2
     study.flush_if_due()
     assert as_optuna_reads(tmp_path).trials[b].intermediate_values[4] == 0.04
@@ -77,9 +82,9 @@ def test_values_are_written_together_about_once_a_second(study: Study, clock: Cl
 def test_ending_writes_values_attributes_and_state_together(study: Study, tmp_path: Path) -> None:
     done, stopped, failed = (begin(study) for _ in range(3))
     for epoch in range(1, 51):
-        study.report(done, epoch, epoch / 100)
-    study.report(stopped, 1, 0.1)
-    complete = Ending(state="complete", value=0.5, attributes={"epoch": 50, "metrics": {"val/class/f1_macro": 0.5}})
+        study.report(done, plain(epoch, epoch / 100))
+    study.report(stopped, plain(1, 0.1))
+    complete = Ending(state="complete", values=(0.5,), attributes={"epoch": 50, "metrics": {"val/class/f1_macro": 0.5}})
     study.finish(done, complete)
     why = {"pruned_by": "class_collapse", "why": "one class", "evidence": {"share": 1.0}, "epoch": 1}
     study.finish(stopped, Ending(state="pruned", attributes=why))
@@ -97,7 +102,7 @@ def test_ending_writes_values_attributes_and_state_together(study: Study, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "ending", [Ending(state="complete"), Ending(state="pruned", value=0.5), Ending(state="running")]
+    "ending", [Ending(state="complete"), Ending(state="pruned", values=(0.5,)), Ending(state="running")]
 )
 def test_an_ending_that_contradicts_itself_is_refused(study: Study, ending: Ending) -> None:
     number = begin(study)
@@ -108,7 +113,7 @@ def test_an_ending_that_contradicts_itself_is_refused(study: Study, ending: Endi
 
 def test_a_trial_ends_once(study: Study) -> None:
     number = begin(study)
-    study.finish(number, Ending(state="complete", value=0.5))
+    study.finish(number, Ending(state="complete", values=(0.5,)))
     with pytest.raises(ValueError, match="ended already"):
         study.finish(number, Ending(state="failed"))
     assert study.record(number).value == 0.5
@@ -117,19 +122,19 @@ def test_a_trial_ends_once(study: Study) -> None:
 def test_a_fresh_start_deletes_the_values_of_the_earlier_attempt(study: Study, tmp_path: Path) -> None:
     number = begin(study)
     for epoch in (1, 2, 3):
-        study.report(number, epoch, 0.5)
+        study.report(number, plain(epoch, 0.5))
     study.flush()
-    study.report(number, 4, 0.5)
+    study.report(number, plain(4, 0.5))
     study.rewind(number, 2)
-    study.report(number, 2, 0.1)
+    study.report(number, plain(2, 0.1))
     study.flush()
     assert as_optuna_reads(tmp_path).trials[number].intermediate_values == {1: 0.5, 2: 0.1}
 
 
 def test_an_interrupted_trial_waits_and_goes_on(study: Study, tmp_path: Path) -> None:
     number = begin(study)
-    study.report(number, 1, 0.3)
-    study.interrupt({number: 1})
+    study.report(number, plain(1, 0.3))
+    study.interrupt({number: 1}, {})
     trial = as_optuna_reads(tmp_path).trials[number]
     assert trial.state is TrialState.WAITING
     assert trial.user_attrs == {RESUME: 1}
@@ -142,16 +147,16 @@ def test_an_interrupted_trial_waits_and_goes_on(study: Study, tmp_path: Path) ->
 
 def test_a_parked_trial_says_so_until_it_goes_on(study: Study, tmp_path: Path) -> None:
     number = begin(study)
-    study.park(number, {"epoch": 4})
-    assert as_optuna_reads(tmp_path).trials[number].system_attrs[PARKED] == {"epoch": 4}
+    study.park(number, 4, {"val/class/f1_macro": 0.5})
+    assert as_optuna_reads(tmp_path).trials[number].system_attrs[PARKED] == 4
     study.resume(number)
     assert PARKED not in as_optuna_reads(tmp_path).trials[number].system_attrs
 
 
 def test_opening_again_goes_on_with_the_same_study(study: Study, tmp_path: Path) -> None:
     number = begin(study)
-    study.finish(number, Ending(state="complete", value=0.5))
-    again = Study(sqlite_url(tmp_path / "study.db"), tmp_path.name, Objective("val/class/f1_macro"))
+    study.finish(number, Ending(state="complete", values=(0.5,)))
+    again = Study(sqlite_url(tmp_path / "study.db"), tmp_path.name, (Objective("val/class/f1_macro"),))
     assert again.next_number == 1
     assert again.records() == study.records() == read_records(tmp_path)
     again.close()
@@ -159,9 +164,9 @@ def test_opening_again_goes_on_with_the_same_study(study: Study, tmp_path: Path)
 
 def test_a_transaction_that_fails_leaves_nothing_behind(study: Study, tmp_path: Path) -> None:
     number = begin(study)
-    study.report(number, 1, 0.5)
+    study.report(number, plain(1, 0.5))
     with pytest.raises(ValueError, match="JSON"):
-        study.finish(number, Ending(state="complete", value=0.5, attributes={"evidence": float("nan")}))
+        study.finish(number, Ending(state="complete", values=(0.5,), attributes={"evidence": float("nan")}))
     trial = as_optuna_reads(tmp_path).trials[number]
     assert (trial.state, trial.intermediate_values) == (TrialState.RUNNING, {})
     study.flush()
@@ -179,12 +184,12 @@ def test_a_damaged_database_is_a_storage_fault(study: Study, tmp_path: Path) -> 
 
 def test_a_coordinate_with_other_choices_gets_another_name(tmp_path: Path) -> None:
     """Optuna refuses changed choices within a study; the run goes on all the same."""
-    study = Study(sqlite_url(tmp_path / "study.db"), "s", Objective("val/toy/score"))
+    study = Study(sqlite_url(tmp_path / "study.db"), "s", (Objective("val/toy/score"),))
     for choices in (("a", "b"), ("a", "b"), ("a", "c"), ("a", "b")):
         study.begin({"x": "a"}, {"x": CategoricalDistribution(choices)}, {"x": "a"}, None)
     assert [list(trial.params) for trial in study.trials()] == [["x"], ["x"], ["x (2)"], ["x"]]
     study.close()
-    again = Study(sqlite_url(tmp_path / "study.db"), "s", Objective("val/toy/score"))
+    again = Study(sqlite_url(tmp_path / "study.db"), "s", (Objective("val/toy/score"),))
     again.begin({"x": "a"}, {"x": CategoricalDistribution(("a", "c"))}, {"x": "a"}, None)
     assert list(again.trials()[-1].params) == ["x (2)"]
     again.close()
