@@ -226,11 +226,17 @@ def _ending(record: TrialRecord) -> str:
     if record.state == "pruned":
         return f"  {record.pruned_by}: {record.why}"
     if record.audited is not None:
-        return f"  audit: {record.audited.get('rule')} would have stopped it at epoch {record.audited.get('epoch')}"
+        return f"  {audit_of(record)}"
     missed = [name for name, by in record.violations.items() if by > 0]
     if record.state == "complete" and missed:
         return f"  misses {', '.join(missed)}"
     return f"  {record.error or ''}".rstrip()
+
+
+def audit_of(record: TrialRecord) -> str:
+    """What would have stopped an audited trial, and when; empty for any other."""
+    seen = record.audited
+    return "" if seen is None else f"audit: {seen.get('rule')} would have stopped it at epoch {seen.get('epoch')}"
 
 
 def table(board: Scoreboard) -> RenderableType:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from abr_tune.front import front
+from abr_tune.report.collapse import CollapseMap, collapsed_by
 from abr_tune.search.events import TrialRecord
 from core.report import EpochReport
 from core.tasks.task import Objective
+
+Curve = Mapping[int, float]
+"""Epoch -> the first objective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +30,57 @@ class Importances:
     """Why there are none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """One run, finished or not."""
 
     name: str
     about: str
     task: str
-    objective: Objective
+    objectives: tuple[Objective, ...]
     data: Mapping[str, Any] | None
     """The `data:` section; None for a task without data."""
     space_text: str
     """The space file as given."""
     trials: tuple[TrialRecord, ...]
     """In the order of their numbers."""
-    curves: Mapping[int, tuple[EpochReport, ...]]
-    """Trial -> its epoch reports in order, each epoch once."""
+    curves: Mapping[int, Curve]
+    """Trial -> the first objective after each epoch that had it."""
+    watched: Mapping[int, tuple[EpochReport, ...]] = field(default_factory=dict)
+    """The best trial and the collapsed one shown beside it -> epoch reports in order, each epoch once."""
     summary: Mapping[str, Any]
     """`summary.json`; empty while there is none."""
     environment: Mapping[str, Any]
     """`environment.json`; empty while there is none."""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """`best/scores.json`, split -> scores of the best weights on it; empty while there is none."""
     importances: Importances
+    collapses: CollapseMap = field(default_factory=CollapseMap)
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective."""
+        return self.objectives[0]
 
     @property
     def simulated(self) -> bool:
         """Whether the recordings come from the simulator."""
         return self.data is not None and self.data.get("source", "simulated") == "simulated"
 
-    @property
+    @cached_property
     def best(self) -> TrialRecord | None:
         """The best trial: the summary's, or the leader among the complete ones while there is no summary."""
         chosen = self.summary.get("best")
         if chosen is not None:
             return next((record for record in self.trials if record.number == chosen["trial"]), None)
-        sign = 1 if self.objective.direction == "maximize" else -1
-        complete = [record for record in self.trials if record.state == "complete" and record.value is not None]
-        return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
+        leaders = front(self.trials, self.objectives)
+        return leaders[0] if leaders else None
+
+    @cached_property
+    def collapsed(self) -> TrialRecord | None:
+        """A trial that collapsed and is shown as the example: a start point if there is one, the longest of them."""
+        found = [record for record in self.trials if record.epochs and collapsed_by(record) is not None]
+        return max(found, key=lambda record: (record.name is not None, record.epochs, -record.number), default=None)
 
     @property
     def expected(self) -> Mapping[str, float]:
@@ -90,8 +111,8 @@ class ReportData:
         """The value of a complete trial; of any other the objective of its last epoch that had one."""
         if record.value is not None:
             return record.value
-        values = (report.metrics.get(self.objective.metric) for report in reversed(self.curves.get(record.number, ())))
-        return next((value for value in values if value is not None), None)
+        curve = self.curves.get(record.number) or {}
+        return curve[max(curve)] if curve else None
 
 
 def tested(metric: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from abr_tune.console import clock
 from abr_tune.report.data import ReportData, tested
-from abr_tune.report.tables import reference_rows, stop_rows
+from abr_tune.report.pareto import pareto_rows
+from abr_tune.report.tables import finalist_rows, reference_rows, stop_rows
 from abr_tune.report.wording import counted, number, percent
 from abr_tune.summary import trust
 
@@ -41,7 +44,9 @@ def data_line(data: ReportData) -> str:
 def headline(data: ReportData) -> Iterator[str]:
     """The overview in sentences: what was found, how sure it is, what was stopped, what to do next."""
     yield from _about_best(data)
+    yield from _about_front(data)
     yield from _about_stops(data)
+    yield from _about_trust(data)
     yield from _about_gate(data)
 
 
@@ -69,6 +74,7 @@ def _about_best(data: ReportData) -> Iterator[str]:
             f"Trained again with {seeds} it reaches {number(confirmed['mean'])}{spread}; "
             f"this, and not the searched value, is what to expect."
         )
+        yield from _about_optimism(data)
     elif data.summary.get("state") == "finished":
         yield "It was not trained again with fresh seeds: expect a little worse than the searched value."
     test = data.test.get(tested(metric))
@@ -78,6 +84,47 @@ def _about_best(data: ReportData) -> Iterator[str]:
         if row.ours is not None and row.verdict:
             difference = f"{number(row.ours)} against {number(row.value)} on {row.metric}"
             yield f"Beside the {row.name.removeprefix('the ')}: {difference}, {row.verdict}."
+
+
+def _about_optimism(data: ReportData) -> Iterator[str]:
+    rows = [row for row in finalist_rows(data) if row.optimism is not None]
+    if rows and rows[0].optimism is not None:
+        better = "better" if rows[0].optimism >= 0 else "worse"
+        sentence = f"The search's own run of it was {number(abs(rows[0].optimism))} {better} than the fresh ones"
+        mean = fmean(row.optimism or 0.0 for row in rows)
+        if len(rows) > 1:
+            sentence += f"; over all {len(rows)} finalists {number(abs(mean))} {'better' if mean >= 0 else 'worse'}"
+        yield sentence + "."
+
+
+def _about_front(data: ReportData) -> Iterator[str]:
+    rows = pareto_rows(data)
+    if rows:
+        leading = sum(row.standing == "front" for row in rows)
+        names = " and ".join(objective.metric for objective in data.objectives)
+        yield (
+            f"{leading} of {counted(len(rows), 'complete trial')} are beaten by no other in {names} together; "
+            "the one named best leads by the first of them."
+        )
+    missing = [record for record in data.trials if record.state == "complete" and not record.feasible]
+    if missing:
+        missed = Counter(name for record in missing for name, by in record.violations.items() if by > 0)
+        said = ", ".join(f"{name} ({count})" for name, count in missed.most_common())
+        yield f"{counted(len(missing), 'complete trial')} cannot be best because of a missed constraint: {said}."
+
+
+def _about_trust(data: ReportData) -> Iterator[str]:
+    alarm = data.summary.get("alarm")
+    if alarm:
+        yield f"Alarm: {alarm['why']}."
+    overall = next((row for row in (data.summary.get("audit") or {}).get("rows", ()) if row["rule"] is None), None)
+    if overall:
+        low, high = overall["interval"]
+        yield (
+            f"Of {counted(overall['judged'], 'stopped trial')} that the audit let run to the end, {overall['false']} "
+            f"turned out to be among the leaders: {percent(overall['share'])} of the stops are false "
+            f"(95 % interval {percent(low)} to {percent(high)})."
+        )
 
 
 def _about_stops(data: ReportData) -> Iterator[str]:
@@ -113,6 +160,15 @@ def _about_gate(data: ReportData) -> Iterator[str]:
     missed = [row["metric"] for row in gate["criteria"] if row["result"] != "go"]
     tail = f"; missed: {', '.join(missed)}" if missed else ": every criterion is met"
     yield f"The gate says {gate['verdict']}{tail}."
+    steps = list(dict.fromkeys(step for row in gate["criteria"] for step in next_of(row)))
+    if steps:
+        yield f"What to try next: {'; '.join(steps[:3])}."
+
+
+def next_of(criterion: Mapping[str, Any]) -> list[str]:
+    """What to try next where a criterion of the gate is missed."""
+    found = criterion.get("next") or criterion.get("next_steps") or ()
+    return [found] if isinstance(found, str) else [str(step) for step in found]
 
 
 def next_steps(data: ReportData, folder: str) -> Iterator[tuple[str, str]]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
+from abr_tune.report.collapse import collapse_map
 from abr_tune.report.data import ReportData
 from abr_tune.report.importances import importances
 from abr_tune.runs import RunFolder
-from abr_tune.search.study import record_of, storage_of, stored_trials
+from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
 from abr_tune.trial import HISTORY, read_history
 from core.report import EpochReport
 from core.tasks.task import Objective
@@ -30,36 +34,50 @@ def read_run(folder: Path) -> ReportData:
         raise UserError(f"{folder} has no plan.yaml: it is not a run folder, or the run never began")
     plan: Mapping[str, Any] = yaml.read(run.plan).data
     summary = run.read_summary() or {}
-    objective = _objective(summary.get("objective") or plan["objective"])
-    environment = json.loads(run.environment.read_text(encoding="utf-8")) if run.environment.is_file() else {}
+    objectives = tuple(_objectives(summary.get("objectives") or plan["objective"]))
     storage = storage_of(folder)
     trials = [] if storage is None else stored_trials(storage, str(plan["name"]))
-    records = tuple(record_of(trial) for trial in sorted(trials, key=lambda trial: trial.number))
-    return ReportData(
+    trials = sorted(trials, key=lambda trial: trial.number)
+    records = tuple(record_of(trial) for trial in trials)
+    known = ReportData(
         name=str(plan["name"]),
         about=str(plan.get("about") or ""),
         task=str(plan["task"]),
-        objective=objective,
+        objectives=objectives,
         data=plan.get("data"),
         space_text=run.space.read_text(encoding="utf-8") if run.space.is_file() else "",
         trials=records,
-        curves={record.number: _curve(run.trial(record.number) / HISTORY) for record in records},
+        curves={trial.number: curve for trial in trials if (curve := _curve(trial))},
         summary=summary,
-        environment=environment,
-        importances=importances(trials, objective),
+        environment=_json(run.environment),
+        scores=_json(run.best / "scores.json"),
+        importances=importances(trials, objectives[0]),
+        collapses=collapse_map(records),
     )
+    watched = {record.number for record in (known.best, known.collapsed) if record is not None}
+    return replace(known, watched={number: _reports(run.trial(number) / HISTORY) for number in watched})
 
 
-def _curve(path: Path) -> tuple[EpochReport, ...]:
+def _curve(trial: FrozenTrial) -> dict[int, float]:
+    return {point.epoch: point.values[0] for point in points_of(trial)}
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _reports(path: Path) -> tuple[EpochReport, ...]:
     """The complete reports of a history, each epoch once: a restart repeats the last one."""
     by_epoch = {report.epoch: report for report in read_history(path) if report.complete}
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
 
 
-def _objective(written: Mapping[str, Any]) -> Objective:
-    """`{maximize: metric}` of a plan, or `{metric, direction}` of a summary."""
-    if "metric" in written:
-        return Objective(**written)
-    if "maximize" in written:
-        return Objective(written["maximize"], "maximize")
-    return Objective(written["minimize"], "minimize")
+def _objectives(written: Any) -> Iterator[Objective]:
+    """`{maximize: metric}` of a plan or `{metric, direction}` of a summary, one or a list of them."""
+    for one in written if isinstance(written, list | tuple) else [written]:
+        if "metric" in one:
+            yield Objective(one["metric"], one["direction"])
+        else:
+            (direction,) = one
+            yield Objective(one[direction], direction)

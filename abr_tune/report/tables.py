@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from abr_tune.console import brief, parameters
+from abr_tune.console import audit_of, brief, parameters
+from abr_tune.repeats import Score
 from abr_tune.report.data import ReportData, tested
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
 from abr_tune.report.wording import counted, number
 from abr_tune.search.events import TrialRecord
+from core.tasks.task import Objective
 
+COUNTS: Final = re.compile(r"/(count|share)/")
+"""Metrics that describe the recordings or the predictions and score nothing."""
 CREDENTIALS: Final = re.compile(r"://[^/@]*@")
 """User and password in the URL of a storage: the report is meant to be passed on."""
 
@@ -64,6 +68,8 @@ class StopRow:
     trials: int
     epochs: int
     """Epochs these trials were trained in all."""
+    saved: int | None
+    """Epochs they were not trained any more; None for a run whose summary does not say."""
     typical: float
     """Median of the epochs at which they ended."""
     example: int
@@ -83,6 +89,48 @@ class TrialRow:
     seconds: float
     why: str
     params: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalistRow:
+    """A leader of the search and its fresh runs."""
+
+    place: int
+    trial: int
+    searched: float
+    mean: float | None
+    sd: float | None
+    interval: tuple[float, float] | None
+    """95 % interval of the mean; None with fewer than two runs."""
+    optimism: float | None
+    """By how much the search's run was better than the fresh ones; negative where it was worse."""
+
+
+def finalist_rows(data: ReportData) -> tuple[FinalistRow, ...]:
+    """The finalists, best first by their fresh runs; none without confirmation."""
+    return tuple(
+        _finalist_row(place, one, data.objective)
+        for place, one in enumerate(data.summary.get("finalists") or (), 1)
+        if one.get("values")
+    )
+
+
+def _finalist_row(place: int, one: Mapping[str, Any], objective: Objective) -> FinalistRow:
+    score = Score(
+        searched=one["searched"],
+        values=tuple(one["values"]),
+        direction=objective.direction,
+        folds=one.get("folds", 0),
+    )
+    return FinalistRow(
+        place=place,
+        trial=one["trial"],
+        searched=score.searched,
+        mean=score.mean,
+        sd=score.sd,
+        interval=score.interval,
+        optimism=score.optimism,
+    )
 
 
 def standing_rows(data: ReportData) -> tuple[StandingRow, ...]:
@@ -166,13 +214,14 @@ def metric_rows(data: ReportData) -> tuple[MetricRow, ...]:
             data.test.get(tested(name)),
         )
         for name, value in metrics.items()
-        if name.startswith("val/") and name in data.baselines
+        if name.startswith("val/") and name in data.baselines and not COUNTS.search(name)
     )
 
 
 def stop_rows(data: ReportData) -> tuple[StopRow, ...]:
     """Why trials ended early, the most frequent reason first."""
     groups: dict[str, list[TrialRecord]] = {}
+    saved = data.summary.get("saved_by") or {}
     for record in data.trials:
         if record.state == "pruned":
             groups.setdefault(record.pruned_by or "unknown", []).append(record)
@@ -184,6 +233,7 @@ def stop_rows(data: ReportData) -> tuple[StopRow, ...]:
             outcome(records[0], None),
             len(records),
             sum(record.epochs for record in records),
+            saved.get(rule),
             median(record.epochs for record in records),
             records[0].number,
             records[0].why or records[0].error or "no reason was recorded",
@@ -193,8 +243,8 @@ def stop_rows(data: ReportData) -> tuple[StopRow, ...]:
     return tuple(sorted(rows, key=lambda row: -row.trials))
 
 
-def trial_rows(data: ReportData) -> tuple[TrialRow, ...]:
-    """Every trial: what it tried, how far it got, why it ended."""
+def trial_rows(data: ReportData, records: Sequence[TrialRecord]) -> tuple[TrialRow, ...]:
+    """Trials: what each tried, how far it got, why it ended."""
     best = data.best
     return tuple(
         TrialRow(
@@ -205,11 +255,19 @@ def trial_rows(data: ReportData) -> tuple[TrialRow, ...]:
             data.value_of(record),
             record.epochs,
             record.seconds,
-            record.why or record.error or "",
+            _why(record),
             parameters(record.params),
         )
-        for record in data.trials
+        for record in records
     )
+
+
+def _why(record: TrialRecord) -> str:
+    said = [record.why or record.error or "", audit_of(record)]
+    missed = [f"{name} by {number(by)}" for name, by in record.violations.items() if by > 0]
+    if missed and record.state == "complete":
+        said.append(f"misses {', '.join(missed)}")
+    return "; ".join(filter(None, said))
 
 
 def environment_rows(environment: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 
 def number(value: float | None) -> str:
-    """A score for people: three decimals, more for small ones, a dash for none."""
+    """A score for people: three decimals, more for small ones, none for whole ones, a dash for nothing."""
     if value is None:
         return "–"
+    if value == round(value) and 1 <= abs(value) < 1e6:
+        return f"{value:.0f}"
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
 
 

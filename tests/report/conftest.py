@@ -6,7 +6,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 # What these tests share is found from the project's root.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+from tests.report.made import scores  # noqa: E402
+
 METRIC = "val/class/f1_macro"
 MAJORITY = 0.178
 EPOCHS = 20
@@ -41,6 +44,8 @@ class SyntheticRun:
 
     folder: RunFolder
     study: Study
+    classes: tuple[str, ...] = ("NORMAL", "SNİK")
+    heads: tuple[str, ...] = ("class", "signal")
 
     def start(self, params: Mapping[str, Any], name: str | None = None) -> int:
         known = {path: value for path, value in params.items() if path in DISTRIBUTIONS}
@@ -53,13 +58,20 @@ class SyntheticRun:
         with (folder / "history.jsonl").open("w", encoding="utf-8") as file:
             for epoch, value in enumerate(values, 1):
                 metrics = {METRIC: value, f"{METRIC}:skill": (value - MAJORITY) / (1 - MAJORITY)}
+                metrics |= {f"val/class/share/{name}": share for name, share in self._shares(value)}
                 metrics |= {"val/class/accuracy": 0.5 + value / 2, "val/threshold/mae_db": 15 - 8 * value}
-                report = EpochReport(
-                    epoch=epoch, phase="all", metrics=metrics, health={"loss/class": 1.6 - value}, seconds=0.4
-                )
+                report = EpochReport(epoch=epoch, phase="all", metrics=metrics, health=self._health(value), seconds=0.4)
                 file.write(json.dumps(report.to_json()) + "\n")
                 self.study.report(number, Point(epoch, epoch, (value,)))
         return metrics
+
+    def _shares(self, value: float) -> Iterator[tuple[str, float]]:
+        """The better the score, the more of the last class; nothing of it at the majority's."""
+        rare = max(0.0, min(0.4, value - MAJORITY))
+        yield from zip(self.classes, (1 - rare, rare), strict=True)
+
+    def _health(self, value: float) -> dict[str, float]:
+        return {"loss/class": 1.6 - value, "grad_norm": 2 * value} | {f"grad_norm/{head}": value for head in self.heads}
 
     def end(self, number: int, values: list[float], *, by: str | None = None, why: str = "") -> None:
         metrics = self.train(number, values)
@@ -165,6 +177,20 @@ def summarise(run: SyntheticRun) -> dict[str, Any]:
             reference("tree on all inputs", 0.60, 0.537, (-0.1, -0.02)),
         ],
         "test": {"test/class/f1_macro": 0.537},
+        "saved_by": {"class_collapse": 30, "successive_halving": 280, "non_finite": 19},
+        "audit": {
+            "rows": [
+                {"rule": None, "judged": 10, "false": 1, "share": 0.1, "interval": [0.01, 0.38], "above_baseline": 4},
+                {
+                    "rule": "class_collapse",
+                    "judged": 4,
+                    "false": 0,
+                    "share": 0.0,
+                    "interval": [0.0, 0.4],
+                    "above_baseline": 0,
+                },
+            ]
+        },
         "gate": {
             "verdict": "investigate",
             "criteria": [
@@ -196,6 +222,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = begin_run(folder)
     fill(run)
     write_json(run.folder.summary, summarise(run))
+    run.folder.best.mkdir()
+    write_json(run.folder.best / "scores.json", scores("NORMAL", "SNİK"))
     write_json(
         run.folder.environment,
         {

@@ -19,9 +19,11 @@ from abr_tune.report.figures import COLOURS, SYMBOLS
 from abr_tune.report.outcomes import Outcome
 from abr_tune.report.read import read_run
 from abr_tune.report.write import write_report
+from abr_tune.runs import write_json
 from abr_tune.search.study import Study, read_records, sqlite_url
 from core.report import EpochReport
 from core.tasks.task import Objective
+from tests.report.made import scores
 
 METRIC = "val/class/f1_macro"
 HOSTILE = """<img src=x onerror="document.title='owned'"></script><script>document.title='owned'</script>"""
@@ -91,7 +93,18 @@ def test_one_plotly_and_fixed_ids(page: str) -> None:
     assert len(ids) == len(set(ids))
     figures = [attributes.get("data-figure") for tag, attributes in elements.found if tag == "script"]
     drawn = [name for name in figures if name]
-    assert drawn[:4] == ["figure-norms-0"]
+    assert [name for name in drawn if not name.startswith("figure-slice-")] == [
+        "figure-reliability",
+        "figure-shares-0",
+        "figure-shares-1",
+        "figure-norms-0",
+        "figure-norms-1",
+        "figure-curves",
+        "figure-history",
+        "figure-importances",
+        "figure-strands",
+    ]
+    assert "figure-slice-2" in drawn
     assert set(drawn) <= set(ids)
     assert sum(len(text) > 1_000_000 for text in elements.scripts) == 1
     for text, name in zip(elements.scripts, figures, strict=True):
@@ -111,6 +124,12 @@ def test_the_page_says_what_a_reader_needs(page: str) -> None:
         "above the always-majority score",
         "RuntimeError: worker killed",
         "versions.torch",
+        "Finalists on fresh seeds",
+        "Not in this report",
+        "the search has one objective",
+        "10 stopped trials that the audit let run to the end",
+        "What each class is taken for",
+        "Expected calibration error",
     ):
         assert words in page, words
 
@@ -142,7 +161,7 @@ def test_a_run_that_was_interrupted(new_run: Any) -> None:
     run.end(collapsed, [0.178] * 5, by="class_collapse", why="the majority's score")
     going = run.start({"optimizer.lr": 1e-4})
     run.train(going, [0.2, 0.3])
-    run.study.interrupt({going: 2})
+    run.study.interrupt({going: 2}, {})
     run.study.close()
     page = page_of(run.folder.path)
     assert "No trial has run to its end" in page
@@ -177,26 +196,48 @@ def test_a_folder_that_is_no_run_is_a_mistake(tmp_path: Path) -> None:
 def test_torn_and_repeated_lines_of_a_history(new_run: Any) -> None:
     run = new_run("torn")
     number = run.start({"optimizer.lr": 1e-3})
-    run.train(number, [0.2, 0.3])
+    run.end(number, [0.2, 0.3])
     run.study.close()
     again = json.dumps(EpochReport(epoch=2, phase="all", metrics={METRIC: 0.35}).to_json())
     broken = json.dumps(EpochReport(epoch=3, phase="all", complete=False, evidence={"what": "loss"}).to_json())
     with (run.folder.trial(number) / "history.jsonl").open("a", encoding="utf-8") as file:
         file.write(f'{again}\n{broken}\n{{"epoch": 4, "pha')
-    curve = read_run(run.folder.path).curves[number]
-    assert [(report.epoch, report.metrics[METRIC]) for report in curve] == [(1, 0.2), (2, 0.35)]
+    watched = read_run(run.folder.path).watched[number]
+    assert [(report.epoch, report.metrics[METRIC]) for report in watched] == [(1, 0.2), (2, 0.35)]
 
 
 @pytest.fixture
 def hostile(new_run: Any) -> Path:
-    """A run in which every text tries to be markup."""
+    """A run in which every text tries to be markup, the names of classes and gradients too."""
     run = new_run("hostile", about=HOSTILE)
+    run.classes = (HOSTILE, "B")
+    run.heads = (HOSTILE,)
     stopped = run.start({f"optimizer.{HOSTILE}": HOSTILE, "optimizer.lr": 1e-3}, HOSTILE)
     run.end(stopped, [0.2, 0.3], by=HOSTILE, why=HOSTILE)
     complete = run.start({f"optimizer.{HOSTILE}": HOSTILE, "optimizer.lr": 1e-4}, HOSTILE)
     run.end(complete, [0.3, 0.4])
     run.fail(run.start({}), HOSTILE)
     run.study.close()
+    run.folder.best.mkdir()
+    write_json(run.folder.best / "scores.json", scores(HOSTILE, "B"))
+    gate = {
+        "metric": HOSTILE,
+        "go": HOSTILE,
+        "investigate": HOSTILE,
+        "value": 0.4,
+        "result": "go",
+        "why": HOSTILE,
+        "next": [HOSTILE],
+    }
+    audit = {"rule": HOSTILE, "judged": 3, "false": 0, "share": 0.0, "interval": [0.0, 0.5], "above_baseline": None}
+    summary = {
+        "state": HOSTILE,
+        "best": {"trial": complete, "value": 0.4},
+        "gate": {"verdict": "go", "criteria": [gate]},
+        "audit": {"rows": [audit]},
+        "alarm": {"rule": HOSTILE, "why": HOSTILE},
+    }
+    write_json(run.folder.summary, summary)
     run.folder.space.write_text(HOSTILE, encoding="utf-8")
     run.folder.environment.write_text(json.dumps({HOSTILE: HOSTILE}), encoding="utf-8")
     return run.folder.path

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, get_args
 
 import pytest
 
-from abr_tune.report import overview, plots, tables
-from abr_tune.report.data import Importances, ReportData
+from abr_tune.report import overview, tables
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
 from abr_tune.report.wording import number
-from abr_tune.search.events import TrialRecord, TrialState
-from core.report import EpochReport
+from abr_tune.search.events import TrialRecord
 from core.tasks.task import Objective
-
-METRIC = "val/class/f1_macro"
-
-
-def record(number: int, state: TrialState = "complete", **changes: Any) -> TrialRecord:
-    defaults: dict[str, Any] = {"name": None, "value": None, "params": {}, "epochs": 3}
-    return TrialRecord(number=number, state=state, **(defaults | changes))
-
-
-def run(*trials: TrialRecord, curves: Mapping[int, tuple[float, ...]] | None = None, **changes: Any) -> ReportData:
-    reports = {
-        number: tuple(
-            EpochReport(epoch=epoch, phase="all", metrics={METRIC: value}) for epoch, value in enumerate(values, 1)
-        )
-        for number, values in (curves or {}).items()
-    }
-    defaults: dict[str, Any] = {
-        "name": "toy",
-        "about": "",
-        "task": "abr",
-        "objective": Objective(METRIC),
-        "data": {"source": "simulated", "train": 15, "val": 20, "test": 40, "seed": 7},
-        "space_text": "",
-        "summary": {},
-        "environment": {},
-        "importances": Importances(absent="too few"),
-    }
-    return ReportData(trials=trials, curves=reports, **(defaults | changes))
-
+from tests.report.made import METRIC, record, run
 
 CONFIRMED: dict[str, Any] = {
     "state": "finished",
     "baselines": {METRIC: 0.2, "val/class/accuracy": 0.8},
     "best": {"trial": 1, "value": 0.6, "confirmed": {"seeds": 3, "mean": 0.5, "sd": 0.02}},
-    "finalists": [{"trial": 1, "values": [0.5, 0.48, 0.52], "metrics": {METRIC: 0.5, f"{METRIC}:skill": 0.375}}],
+    "finalists": [
+        {"trial": 1, "searched": 0.6, "values": [0.5, 0.48, 0.52], "metrics": {METRIC: 0.5, f"{METRIC}:skill": 0.375}}
+    ],
     "test": {"test/class/f1_macro": 0.49},
 }
 BEST = record(1, value=0.6, metrics={METRIC: 0.6, f"{METRIC}:skill": 0.5, "val/class/accuracy": 0.9}, name="by hand")
@@ -101,6 +72,7 @@ def test_the_overview_of_a_finished_run() -> None:
         "scores 0.200: 50 % of the way from it to a perfect score.",
         "Trained again with 3 fresh seeds it reaches 0.500 ± 0.020 (sd); this, and not the searched value, is what to "
         "expect.",
+        "The search's own run of it was 0.100 better than the fresh ones.",
         "On test recordings that nothing was chosen by it scores 0.490.",
         "2 of 3 trials were stopped early: 1 by class_collapse, 1 by successive_halving. 12 epochs were trained of 60: "
         "80 % saved.",
@@ -178,7 +150,10 @@ def test_scores_are_the_confirmed_means_beside_baseline_and_test() -> None:
 
 def test_stops_are_counted_by_reason() -> None:
     again = record(3, "pruned", pruned_by="class_collapse", why="again", epochs=8)
-    rows = tables.stop_rows(run(BEHIND, COLLAPSED, BEST, again, record(4, "failed", error="boom", epochs=0)))
+    saved = {"saved_by": {"class_collapse": 27, "successive_halving": 16}}
+    trials = (BEHIND, COLLAPSED, BEST, again, record(4, "failed", error="boom", epochs=0))
+    rows = tables.stop_rows(run(*trials, summary=saved))
+    assert [row.saved for row in rows] == [27, 16, None]
     assert [(row.rule, row.outcome, row.trials, row.epochs, row.typical, row.why) for row in rows] == [
         ("class_collapse", "health", 2, 13, 6.5, "one class"),
         ("successive_halving", "ranking", 1, 4, 4, "behind"),
@@ -187,7 +162,8 @@ def test_stops_are_counted_by_reason() -> None:
 
 
 def test_a_stopped_trial_shows_the_score_it_had() -> None:
-    rows = tables.trial_rows(run(COLLAPSED, BEST, curves={0: (0.1, 0.2)}))
+    data = run(COLLAPSED, BEST, curves={0: (0.1, 0.2)})
+    rows = tables.trial_rows(data, data.trials)
     assert [(row.number, row.outcome, row.value, row.ended) for row in rows] == [
         (0, "health", 0.2, "class_collapse"),
         (1, "best", 0.6, "best configuration"),
@@ -219,40 +195,60 @@ def test_a_run_is_continued_from_its_copy_only_where_paths_cannot_break() -> Non
     assert list(dict(overview.next_steps(recorded, "out/toy"))) == ["abr-tune dashboard out/toy"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.000"), (0.5417, "0.542"), (0.0012, "0.0012")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0.000"), (0.5417, "0.542"), (0.0012, "0.0012"), (5.0, "5"), (-12.5, "-12.500")],
+)
 def test_numbers_for_people(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
-# what the figures show
+def test_finalists_show_by_how_much_the_search_flattered_them() -> None:
+    """Mean .5, sd .02; t(.975, 2) = 4.3027 times .02 / sqrt(3) is .0497 to either side; then less is better."""
+    (row,) = tables.finalist_rows(run(BEST, summary=CONFIRMED))
+    assert (row.place, row.trial, row.searched) == (1, 1, 0.6)
+    assert (row.mean, row.sd, row.optimism) == (pytest.approx(0.5), pytest.approx(0.02), pytest.approx(0.1))
+    assert row.interval == (pytest.approx(0.5 - 0.0497, abs=1e-4), pytest.approx(0.5 + 0.0497, abs=1e-4))
+    (falling,) = tables.finalist_rows(run(BEST, summary=CONFIRMED, objective=Objective(METRIC, "minimize")))
+    assert falling.optimism == pytest.approx(-0.1)
+    assert tables.finalist_rows(run(BEST, summary={"finalists": [{"trial": 1, "searched": 0.6, "values": []}]})) == ()
 
 
-def test_curves_skip_epochs_without_the_objective() -> None:
-    data = run(BEST, COLLAPSED, curves={1: (0.4, 0.5, 0.6)})
-    (curve,) = plots.curves(data)
-    assert (curve.trial, curve.outcome, curve.epochs, curve.values) == (1, "best", (1, 2, 3), (0.4, 0.5, 0.6))
-
-
-def test_history_keeps_the_best_complete_value() -> None:
-    trials = (record(0, value=0.3), BEHIND, record(3, value=0.2), record(4, value=0.5))
-    data = run(*trials, curves={2: (0.9,)})
-    assert [(point.trial, point.value, point.best_so_far) for point in plots.history(data)] == [
-        (0, 0.3, 0.3),
-        (2, 0.9, 0.3),
-        (3, 0.2, 0.3),
-        (4, 0.5, 0.5),
+def test_counts_and_shares_of_classes_are_no_scores() -> None:
+    metrics = {METRIC: 0.6, "val/class/count/SNİK": 38.0, "val/class/share/SNİK": 0.1}
+    summary = {"baselines": dict.fromkeys(metrics, 0.1)}
+    assert [row.metric for row in tables.metric_rows(run(record(1, value=0.6, metrics=metrics), summary=summary))] == [
+        METRIC
     ]
-    falling = plots.history(run(*trials, objective=Objective(METRIC, "minimize")))
-    assert [point.best_so_far for point in falling] == [0.3, 0.2, 0.2]
 
 
-def test_panels_take_pairs_apart_and_know_their_axis() -> None:
-    first = record(0, value=0.3, params={"lr": 1e-4, "clamp": {"low": 0.5}, "loss": "focal", "at": [0.1]})
-    second = record(1, value=0.4, params={"lr": 1e-2, "clamp": {"low": 0.7}, "loss": "ce", "at": [0.2]})
-    panels = plots.panels(run(first, second))
-    assert [(panel.name, panel.log, panel.xs) for panel in panels] == [
-        ("lr", True, (1e-4, 1e-2)),
-        ("clamp.low", False, (0.5, 0.7)),
-        ("loss", False, ("focal", "ce")),
-        ("at[0]", False, (0.1, 0.2)),
+AUDITED = record(7, value=0.55, audited={"rule": "class_collapse", "epoch": 4, "why": "one class"})
+MISSING = record(8, value=0.9, violations={"val/peak/exist_auroc": 0.1, "val/threshold/mae_db": 0.0})
+
+
+def test_trials_say_what_was_audited_and_what_they_miss() -> None:
+    data = run(AUDITED, MISSING)
+    assert [row.why for row in tables.trial_rows(data, data.trials)] == [
+        "audit: class_collapse would have stopped it at epoch 4",
+        "misses val/peak/exist_auroc by 0.100",
     ]
+    assert data.best == AUDITED, "a trial that misses a constraint is not the best"
+
+
+def test_the_overview_says_whether_the_stops_can_be_trusted() -> None:
+    audit = {"rows": [{"rule": None, "judged": 10, "false": 1, "share": 0.1, "interval": [0.011, 0.381]}]}
+    alarm = {"rule": "class_collapse", "why": "9 of 10 trials were stopped by health rules"}
+    sentences = list(overview.headline(run(BEST, MISSING, summary={"audit": audit, "alarm": alarm})))
+    assert "Alarm: 9 of 10 trials were stopped by health rules." in sentences
+    assert (
+        "Of 10 stopped trials that the audit let run to the end, 1 turned out to be among the leaders: 10 % of the "
+        "stops are false (95 % interval 1 % to 38 %)."
+    ) in sentences
+    assert "1 complete trial cannot be best because of a missed constraint: val/peak/exist_auroc (1)." in sentences
+
+
+def test_a_missed_gate_says_what_to_try_next() -> None:
+    missed = {"metric": "a", "result": "no-go", "next": ["raise the class weight", "lower the learning rate"]}
+    gate = {"verdict": "no-go", "criteria": [missed, {"metric": "b", "result": "go"}]}
+    last = list(overview.headline(run(BEST, summary={"gate": gate})))[-1]
+    assert last == "What to try next: raise the class weight; lower the learning rate."
