@@ -17,7 +17,7 @@ from abr_tune.plan.guess import read_guess
 from abr_tune.plan.overrides import faults_in, leaves, option_paths
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Guess, Parameter, Space
-from abr_tune.plan.spread import DISTRIBUTIONS, ListEnds, PairEnds, Searched
+from abr_tune.plan.spread import BESIDE, DISTRIBUTIONS, ListEnds, PairEnds
 from abr_tune.plan.yaml import Loc
 
 
@@ -98,7 +98,7 @@ def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
     if kinds:
         source.add((*loc, kinds[1]), f"{loc[-1]} is spread in two ways: {' and '.join(kinds)}", at_key=True)
         return None
-    others = [key for key in written if key not in Searched.model_fields]
+    others = [key for key in written if key not in BESIDE]
     if len(others) == 1:
         source.unknown((*loc, others[0]), f"one of {names}", DISTRIBUTIONS)
     else:

@@ -179,3 +179,8 @@ DISTRIBUTIONS: Final[Mapping[str, type[Searched]]] = {
     "simplex": Shares,
 }
 """The key that says how values are spread, and what belongs to it."""
+
+BESIDE: Final = frozenset(
+    field.alias or name for kind in DISTRIBUTIONS.values() for name, field in kind.model_fields.items()
+) - set(DISTRIBUTIONS)
+"""The keys that may stand beside it."""

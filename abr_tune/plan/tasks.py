@@ -16,6 +16,7 @@ from abr_tune.plan.explain import suggest
 from core.tasks import TASKS, Task
 
 REQUIRED = ("name", "options", "train")
+INSTALLED = ("site-packages", "dist-packages")
 
 
 class UnknownTask(UserError):
@@ -53,6 +54,23 @@ def find_task(name: str, *, trust_code: bool = False, folders: Iterable[Path] = 
         raise UnknownTask(f"{name} is code of your own", "--trust-code imports it, which runs whatever stands in it")
     module, _, attribute = name.partition(":")
     return _as_task(name, _imported(name, module, attribute, folders))
+
+
+def code_root(name: str) -> Path | None:
+    """The folder from which the module of a task of one's own was imported, which a cluster's workers need.
+
+    None for a task of this package, and for one that is installed as a package, as it must be there too.
+    """
+    if ":" not in name:
+        return None
+    module = name.partition(":")[0]
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return None
+    path = Path(file).resolve()
+    levels = module.count(".") + (path.name == "__init__.py")
+    root = path.parents[levels]
+    return None if root.name in INSTALLED else root
 
 
 def _imported(name: str, module: str, attribute: str, folders: Iterable[Path]) -> Any:

@@ -144,6 +144,19 @@ def test_the_example_of_the_contract_letter_by_letter(tmp_path: Path, monkeypatc
             "loss.weights: {simplex: [class, signal], guess: {class: 0.7, signal: 0.7}}",
             "guess: the shares sum to 1.4, not to 1",
         ),
+        (
+            "loss.weights: {simplex: [class, signal], guess: {class: 0.7, signl: 0.3}}",
+            "signl is not one of class, signal | did you mean signal?",
+        ),
+        (
+            "balance.clamp: {ordered: {low: [0.2, 1], high: [1, 6]}, guess: {lwo: 1, high: 2}}",
+            "lwo is not one of low, high | did you mean low?",
+        ),
+        ("balance.clamp: {ordered: {low: [0.2, 1], high: [1, 6]}, guess: 1}", "guess: 1 is not a pair of low and high"),
+        (
+            "model.dropout: {unifrom: [0, 0.5], guess: 0.1, points: 3}",
+            "unifrom is not one of uniform, log, int, choice, ordered, simplex | did you mean uniform?",
+        ),
         ("model.dropout: {uniform: [0, 0.5], points: 0}", "points must be at least 1, not 0"),
         ("balance.scheme: {choice: [none, balanced], points: 3}", "points is not a key of choice"),
     ],
