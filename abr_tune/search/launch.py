@@ -10,13 +10,14 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 from abr_tune.errors import EnvironmentFault
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
+from abr_tune.search.parcels import PREFIX, sweep
 
 QUIET: Final = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -30,11 +31,11 @@ QUIET: Final = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 """Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
-PREFIX: Final = "at-"
-"""Our temporary folders: this, our process id, letters. Short, because paths of sockets end at 107 characters."""
 OBJECT_STORE_BYTES: Final = 2**31
 SECONDS_TO_SHUT_DOWN: Final = 4.0
 """A SIGTERM to the whole process group kills Ray's own servers, which its shutdown would wait for."""
+NOT_SENT: Final = ("results", ".git", ".venv*", "__pycache__")
+"""What lies beside a task of one's own and is no code; what a .gitignore there names is left out too."""
 SMALLEST_OBJECT_STORE_BYTES: Final = 100 * 2**20
 
 
@@ -45,10 +46,14 @@ class Cluster:
     that is running already is joined, and left running.
     """
 
-    def __init__(self, *, jobs: int, resources: Resources, address: str | None = None) -> None:
+    def __init__(
+        self, *, jobs: int | None, resources: Resources, address: str | None = None, code: Path | None = None
+    ) -> None:
+        """`jobs` at a time; None: as many as the cluster at `address` has room for. `code`: a folder sent to it."""
         self._jobs = jobs
         self._resources = resources
         self._address = address
+        self._code = code
         self._scratch: Path | None = None
         self._fault: BaseException | None = None
         self._ready = threading.Event()
@@ -58,6 +63,19 @@ class Cluster:
     def __enter__(self) -> Self:
         self._keeper.start()
         return self
+
+    @property
+    def jobs(self) -> int:
+        """Trials at a time; where the cluster decides, this waits for it.
+
+        Raises:
+            EnvironmentFault: it could not be joined.
+        """
+        if self._jobs is None:
+            self._ready.wait()
+            self._refuse_fault()
+        assert self._jobs is not None  # noqa: S101 - known once the cluster is joined
+        return self._jobs
 
     def __exit__(self, *_error: object) -> None:
         self._ready.wait(SECONDS_TO_SHUT_DOWN)
@@ -84,12 +102,23 @@ class Cluster:
             if source.should_stop():
                 return
         on_wait()
-        if self._fault is not None:
-            raise EnvironmentFault(f"Ray did not start: {self._fault}") from self._fault
+        self._refuse_fault()
         from abr_tune.search.searcher import run_on_ray
 
         assert self._scratch is not None  # noqa: S101 - made by _start before anything else
-        run_on_ray(source, shared, jobs=self._jobs, resources=self._resources, scratch=self._scratch / "tune")
+        run_on_ray(
+            source,
+            shared,
+            jobs=self.jobs,
+            resources=self._resources,
+            scratch=self._scratch / "tune",
+            apart=self._address is not None,
+        )
+
+    def _refuse_fault(self) -> None:
+        if self._fault is not None:
+            what = "did not start" if self._address is None else f"at {self._address} could not be joined"
+            raise EnvironmentFault(f"Ray {what}: {self._fault}") from self._fault
 
     def _keep(self) -> None:
         """Start Ray and stay: Linux ends Ray's processes with the thread that started them."""
@@ -102,8 +131,8 @@ class Cluster:
 
     def _start(self) -> None:
         try:
-            os.environ.update(QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(self._jobs)})
-            _sweep()
+            os.environ.update(QUIET)
+            sweep()
             self._scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
             self._connect()
             # Importing Tune takes seconds, better spent here than when the first trial is due.
@@ -122,33 +151,34 @@ class Cluster:
             # A task of the user's own lies beside its space file: the workers must find it there too.
             os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             settings |= {
-                "num_cpus": self._jobs * self._resources.cpus,
+                "num_cpus": self.jobs * self._resources.cpus,
                 "include_dashboard": False,
                 "object_store_memory": _object_store_bytes(),
                 "_temp_dir": str(self._scratch),
             }
         else:
             settings["address"] = self._address
+            if self._code is not None:
+                settings["runtime_env"] = {"working_dir": str(self._code), "excludes": list(NOT_SENT)}
         ray.init(**settings)
+        if self._jobs is None:
+            self._jobs = room_for(self._resources, ray.cluster_resources())
 
 
-def _sweep() -> None:
-    """Remove temporary folders of ours whose process was killed before it could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        pid = folder.name.split("-")[1]
-        ours = not folder.is_symlink() and folder.is_dir() and folder.stat().st_uid == os.getuid()
-        if ours and pid.isdecimal() and not _alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+def room_for(resources: Resources, cluster: Mapping[str, float]) -> int:
+    """Trials a cluster can train at a time, at least one.
 
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    Raises:
+        EnvironmentFault: it has too little for a single one.
+    """
+    given = {"CPU": float(resources.cpus), "GPU": float(resources.gpus)}
+    room = min(int(cluster.get(kind, 0.0) / amount) for kind, amount in given.items() if amount > 0)
+    if room == 0:
+        has = ", ".join(f"{cluster.get(kind, 0.0):g} {kind}" for kind in given)
+        raise EnvironmentFault(
+            f"a trial is given {resources.cpus} CPU and {resources.gpus:g} GPU, the cluster has {has}"
+        )
+    return room
 
 
 def _require_token() -> None:

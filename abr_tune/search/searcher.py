@@ -6,8 +6,10 @@ same key, and goes on from its checkpoint. So Ray never pauses, restores or retr
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,7 +21,8 @@ from ray.tune.search import Searcher
 
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
-from abr_tune.search.trainable import ERROR, Worker, packed, unpacked
+from abr_tune.search.post import Post
+from abr_tune.search.trainable import ERROR, FILES, Worker, packed, unpacked
 
 SECONDS_TO_END: Final = 2.0
 """How long Ray may take to put its workers away before it is left to itself."""
@@ -28,12 +31,16 @@ SHOWN: Final = 500
 R = TypeVar("R")
 
 
-def run_on_ray(source: Source, shared: Shared, *, jobs: int, resources: Resources, scratch: Path) -> None:
+def run_on_ray(
+    source: Source, shared: Shared, *, jobs: int, resources: Resources, scratch: Path, apart: bool = False
+) -> None:
     """Train what `source` hands out, `jobs` at a time, until it is done or wants to stop.
 
     Ray works in a thread of its own, so that signals reach the caller at once and a Ray that hangs cannot hold it.
+    `apart`: there may be workers that do not see this machine's files; theirs are sent to and fro.
     """
-    bridge = _Bridge(source, jobs)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(jobs)
+    bridge = _Bridge(source, jobs, Post() if apart else None)
     thread = threading.Thread(target=_fit, args=(bridge, shared, resources, scratch), name="ray tune", daemon=True)
     thread.start()
     try:
@@ -42,7 +49,7 @@ def run_on_ray(source: Source, shared: Shared, *, jobs: int, resources: Resource
         bridge.stop()
         thread.join(SECONDS_TO_END)
     finally:
-        bridge.closed = True
+        bridge.close()
     if bridge.error is not None:
         raise bridge.error
 
@@ -76,9 +83,10 @@ def _fit(bridge: _Bridge, shared: Shared, resources: Resources, scratch: Path) -
 class _Bridge:
     """Between Ray's trial ids and the source's keys."""
 
-    def __init__(self, source: Source, jobs: int) -> None:
+    def __init__(self, source: Source, jobs: int, post: Post | None = None) -> None:
         self.source = source
         self.jobs = jobs
+        self._post = post
         self.closed = False
         """Nobody listens any more: whatever Ray still says is dropped."""
         self.error: BaseException | None = None
@@ -92,7 +100,7 @@ class _Bridge:
         self._lock = threading.RLock()
         """The source is called from Ray's thread, and from the caller's to see whether to stop."""
 
-    def ask(self, trial_id: str) -> dict[str, str] | str | None:
+    def ask(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next Ray trial, None to be asked again later, or that the search is over."""
         if self.closed or self.error is not None:
             return str(Searcher.FINISHED)
@@ -103,12 +111,20 @@ class _Bridge:
             # None with nothing alive would make Ray wait for minutes.
             return None if self._keys else str(Searcher.FINISHED)
         self._keys[trial_id] = job.key
-        return packed(job)
+        if self._post is None:
+            return packed(job)
+        return self._guarded(partial(self._post.send, trial_id, job), None)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Hear a chunk of epochs; True when the training is to end."""
         key = self._keys.get(trial_id)
+        # Ray keeps the results of all its trials: the files are taken out of them.
+        files = result.pop(FILES, None)
         if self.closed or key is None:
+            return True
+        if files is not None and self._post is not None:
+            self._guarded(partial(self._post.receive, trial_id, files), None)
+        if self.error is not None:
             return True
         if ERROR in result:
             self._crashed[trial_id] = result[ERROR]
@@ -121,6 +137,8 @@ class _Bridge:
     def ended(self, trial_id: str, *, died: bool) -> None:
         """A Ray trial is over."""
         key = self._keys.pop(trial_id, None)
+        if self._post is not None:
+            self._post.forget(trial_id)
         if self.closed or key is None:
             return
         cause = self._causes.pop(trial_id, "")
@@ -150,6 +168,12 @@ class _Bridge:
         # A Ray that is dying itself, of the same signal, may never answer.
         threading.Thread(target=lambda: [ray.kill(actor) for actor in actors], daemon=True).start()
 
+    def close(self) -> None:
+        """From now on nobody listens, and no marker is needed."""
+        self.closed = True
+        if self._post is not None:
+            self._post.clear()
+
     def _guarded(self, call: Callable[[], R], otherwise: R) -> R:
         with self._lock:
             try:
@@ -166,7 +190,7 @@ class _Asks(Searcher):  # type: ignore[misc]
         super().__init__()
         self._bridge = bridge
 
-    def suggest(self, trial_id: str) -> dict[str, str] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next training."""
         return self._bridge.ask(trial_id)
 

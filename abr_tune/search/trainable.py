@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import ray
 from ray import tune
 
 from abr_tune.search.executor import Job, Shared
 from abr_tune.search.fidelity import age_of
+from abr_tune.search.parcels import Away, Parcel, TooLarge, sweep
 from abr_tune.trial import Crash, Leave, TrialStep, attempt, closable, run_trial
 from core.report import EpochReport
 
@@ -18,13 +20,42 @@ JOB: Final = "job"
 STEPS: Final = "steps"
 ERROR: Final = "error"
 DONE: Final = "done"
+FILES: Final = "files"
 SECONDS_PER_CHUNK: Final = 1.0
 """Epochs are trained for about so long before their reports go back together, unless a ruling is due earlier."""
 
 
-def packed(job: Job) -> dict[str, str]:
-    """A job as Ray's trial configuration: one text, which Ray neither searches nor flattens."""
+class Sent:
+    """A parcel in Ray's object store, on its way to whoever trains the job; Ray copies configurations, not this."""
+
+    def __init__(self, parcel: Parcel) -> None:
+        self._reference: Any = ray.put(parcel)
+
+    def get(self) -> Parcel:
+        """The parcel. Raises `ValueError` when it was forgotten."""
+        if self._reference is None:
+            raise ValueError("this parcel was forgotten")
+        parcel: Parcel = ray.get(self._reference)
+        return parcel
+
+    def forget(self) -> None:
+        """Let go of it: Ray keeps the configurations of all its trials."""
+        self._reference = None
+
+    def __deepcopy__(self, _memo: object) -> Sent:
+        return self
+
+    def __repr__(self) -> str:
+        return "parcel"
+
+
+def packed(job: Job, *, marker: Path | None = None, sent: Sent | None = None) -> dict[str, Any]:
+    """A job as Ray's trial configuration: one text, which Ray neither searches nor flattens.
+
+    `marker` is a file that whoever sees the driver's folder sees; the others train from the files in `sent`.
+    """
     record = {
+        "marker": None if marker is None else str(marker),
         "options": job.options.model_dump(mode="json", by_alias=True),
         "seed": job.seed,
         "folder": str(job.folder.absolute()),
@@ -33,7 +64,7 @@ def packed(job: Job) -> dict[str, str]:
         "milestones": job.milestones,
         "leave": job.leave.to_json(),
     }
-    return {JOB: json.dumps(record)}
+    return {JOB: json.dumps(record)} | ({} if sent is None else {FILES: sent})
 
 
 def unpacked(result: dict[str, Any]) -> list[TrialStep]:
@@ -48,11 +79,12 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Keep what all trainings have in common, and begin the first."""
         assert shared is not None  # noqa: S101 - tune.with_parameters always passes it
         self._shared = shared
+        self._away: Away | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next job in this process."""
-        self._outcomes.close()
+        self._end()
         self._begin(new_config)
         return True
 
@@ -62,22 +94,38 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         until = time.monotonic() + SECONDS_PER_CHUNK
         for outcome in self._outcomes:
             if isinstance(outcome, Crash):
-                return {STEPS: _text(steps), ERROR: outcome.error, DONE: True}
+                return self._result(steps, done=True, ruling=True) | {ERROR: outcome.error}
             steps.append(outcome)
-            if outcome.stop or self._due(outcome.report) or time.monotonic() >= until:
-                return {STEPS: _text(steps), DONE: outcome.stop is not None}
-        return {STEPS: _text(steps), DONE: True}
+            ruling = outcome.stop is not None or self._due(outcome.report)
+            if ruling or time.monotonic() >= until:
+                return self._result(steps, done=outcome.stop is not None, ruling=ruling)
+        return self._result(steps, done=True, ruling=True)
 
     def cleanup(self) -> None:
         """Let the task close what it holds."""
+        self._end()
+
+    def _result(self, steps: list[TrialStep], *, done: bool, ruling: bool) -> dict[str, Any]:
+        """What goes back to the driver: the reports, and the files it would not see otherwise."""
+        result = {STEPS: json.dumps([step.to_json() for step in steps]), DONE: done}
+        try:
+            files = None if self._away is None else self._away.due(ruling=ruling)
+        except TooLarge as error:
+            return result | {ERROR: str(error), DONE: True}
+        return result if files is None else result | {FILES: files}
+
+    def _end(self) -> None:
         self._outcomes.close()
+        if self._away is not None:
+            self._away.remove()
+            self._away = None
 
     def _due(self, report: EpochReport) -> bool:
         return age_of(report, self._shared.objectives) in self._milestones
 
     def _begin(self, config: dict[str, Any]) -> None:
         job, shared = json.loads(config[JOB]), self._shared
-        folder = Path(job["folder"])
+        folder = self._folder_for(job, config.get(FILES))
         steps = run_trial(
             shared.task,
             shared.task.options.model_validate(job["options"]),
@@ -96,6 +144,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self._milestones = frozenset(job["milestones"])
         self._outcomes = closable(attempt(steps, folder))
 
-
-def _text(steps: list[TrialStep]) -> str:
-    return json.dumps([step.to_json() for step in steps])
+    def _folder_for(self, job: dict[str, Any], sent: Sent | None) -> Path:
+        """The driver's folder of the job where this machine sees it; otherwise one of its own, with the files sent."""
+        if job["marker"] is None or Path(job["marker"]).is_file():
+            return Path(job["folder"])
+        sweep()
+        self._away = Away(None if sent is None else sent.get())
+        return self._away.folder
