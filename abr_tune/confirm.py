@@ -1,4 +1,4 @@
-"""Confirmation: the leaders of a search trained again, to the end, with seeds the search never saw."""
+"""Confirmation: the leaders of a search trained again, to the end, with seeds (and folds) the search never saw."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from abr_tune.finalists import Finalist, finalist, leaders, rank
-from abr_tune.materials import Materials, confirmation_seeds
+from abr_tune.finalists import Finalist, finalist, leaders, rank, unfinished_leaders
+from abr_tune.materials import Materials, confirmation_seeds, divided
 from abr_tune.plan.overrides import resolve
+from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.search import Trained, Training, train_all
-from abr_tune.trial import TrialStep
+from abr_tune.trial import HISTORY, TrialStep, read_history
 from core.report import EpochReport
 
 
@@ -25,43 +27,103 @@ class Confirmation:
 
     finalists: tuple[Finalist, ...]
     signal: int | None = None
+    note: str | None = None
+    """What is unusual about the leaders: none met the constraints, or none was trained to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trainings that share their data: all fresh runs, or those of one fold."""
+
+    dataset: Any
+    trainings: tuple[Training, ...]
 
 
 def confirm(materials: Materials, records: Sequence[TrialRecord]) -> Confirmation:
     """Train the leaders with fresh seeds; without confirmation in the plan, the search's winner stands alone."""
     plan = materials.plan
-    seeds = confirmation_seeds(plan)
-    best = leaders(records, plan.objective, plan.confirm.top if seeds else 1)
-    trainings = {
-        (record.number, seed): Training(
-            options=resolve(plan.task.options, {**plan.train, **record.params}),
-            seed=seed,
-            folder=materials.run.confirmation(record.number, seed),
-        )
-        for record in best
-        for seed in seeds
-    }
+    best, note = chosen(materials, records)
+    groups = _groups(materials, best)
     last: dict[Path, EpochReport | None] = {}
-    if trainings:
-        with _progress(materials.console, list(trainings.values()), quiet=materials.launch.json) as see:
+    with _progress(materials.console, groups, quiet=materials.launch.json) as see:
+        for group in groups:
             batch = train_all(
-                list(trainings.values()),
+                group.trainings,
                 plan,
-                dataset=materials.dataset,
-                baselines=materials.baselines,
+                dataset=group.dataset,
+                baselines=materials.baselines if not plan.confirm.folds else plan.task.baselines(group.dataset),
                 executor=materials.launch.executor,
                 jobs=materials.jobs,
                 listener=see,
                 cluster=materials.cluster,
             )
-        if batch.signal is not None:
-            return Confirmation((), batch.signal)
-        last = {trained.training.folder: _last(trained) for trained in batch.trained}
-    finalists = [
-        finalist(record, [last[trainings[record.number, seed].folder] for seed in seeds], plan.objective)
-        for record in best
-    ]
-    return Confirmation(tuple(rank(finalists, plan.objective)))
+            if batch.signal is not None:
+                return Confirmation((), batch.signal)
+            last |= {trained.training.folder: _last(trained) for trained in batch.trained}
+    finalists = []
+    for record in best:
+        folders = [materials.run.path / run for run in runs_of(plan, record.number)]
+        fresh = finalist(
+            record,
+            [last[folder] for folder in folders],
+            plan.objectives,
+            constraints=plan.constraints,
+            folds=plan.confirm.folds if folders else 0,
+            runs=runs_of(plan, record.number),
+        )
+        finalists.append(fresh)
+    return Confirmation(tuple(rank(finalists, plan.objectives)), note=note)
+
+
+def chosen(materials: Materials, records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], str | None]:
+    """The trials to be trained again, best first, and what is unusual about them."""
+    plan = materials.plan
+    top = plan.confirm.top if confirmation_seeds(plan) else 1
+    found = leaders(records, plan.objectives, top)
+    if found and not found[0].feasible:
+        missed = {name: by for name, by in found[0].violations.items() if by > 0}
+        said = ", ".join(f"{name} by {by:.4g}" for name, by in missed.items())
+        return found, f"no trial meets the constraints; trial {found[0].number}, which misses least, misses {said}"
+    if found:
+        return found, None
+    histories = {record.number: read_history(materials.run.trial(record.number) / HISTORY) for record in records}
+    found = unfinished_leaders(records, histories, plan.objectives, plan.constraints, top)
+    if not found:
+        return [], None
+    first = found[0]
+    rest = "what follows is of their fresh runs" if confirmation_seeds(plan) else "nothing is claimed of it"
+    return found, (
+        f"no trial was trained to its end; the furthest leads: trial {first.number}, stopped at epoch {first.epochs} "
+        f"with {plan.objective.metric} {first.value:.4g}; {rest}"
+    )
+
+
+def runs_of(plan: Plan, number: int) -> list[str]:
+    """The folders of a leader's fresh runs, relative to the run's: by fold, and in each by seed."""
+    seeds = confirmation_seeds(plan)
+    folds = [f"-fold{fold + 1}" for fold in range(plan.confirm.folds)] or [""]
+    return [f"confirm/{number}-{seed}{fold}" for fold in folds for seed in seeds]
+
+
+def _groups(materials: Materials, best: Sequence[TrialRecord]) -> list[Group]:
+    plan = materials.plan
+    seeds = confirmation_seeds(plan)
+    if not seeds or not best:
+        return []
+    parts = divided(plan, materials.dataset) or [materials.dataset]
+    groups = []
+    for place, part in enumerate(parts):
+        trainings = [
+            Training(
+                options=resolve(plan.task.options, {**plan.train, **record.params}),
+                seed=seed,
+                folder=materials.run.path / runs_of(plan, record.number)[place * len(seeds) + index],
+            )
+            for record in best
+            for index, seed in enumerate(seeds)
+        ]
+        groups.append(Group(part, tuple(trainings)))
+    return groups
 
 
 def _last(trained: Trained) -> EpochReport | None:
@@ -71,15 +133,18 @@ def _last(trained: Trained) -> EpochReport | None:
 
 @contextmanager
 def _progress(
-    console: Console, trainings: Sequence[Training], *, quiet: bool
+    console: Console, groups: Sequence[Group], *, quiet: bool
 ) -> Iterator[Callable[[Training, TrialStep], None]]:
     """Shows how far confirmation is: a bar in a terminal, one line at its beginning elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    trainings = [training for group in groups for training in group.trainings]
     lengths = [getattr(training.options, "epochs", None) for training in trainings]
     known = [length for length in lengths if isinstance(length, int)]
     total = sum(known) if len(known) == len(lengths) else None
-    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds"
+    on_folds = f" on each of {len(groups)} folds" if len(groups) > 1 else ""
+    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds{on_folds}"
+    quiet = quiet or not trainings
     if not console.is_terminal and not quiet:
         console.print(said)
     columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from abr_tune.environment import commit, versions
+from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import UserError
-from abr_tune.finalists import Finalist
+from abr_tune.finalists import Finalist, confirmed
 from abr_tune.materials import Materials
 from abr_tune.plan.config import load_config
 from abr_tune.plan.describe import describe_plan
@@ -20,45 +20,62 @@ from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.study import read_records
 from abr_tune.summary import trust
-from abr_tune.trial import CHECKPOINT, CONFIG
+from abr_tune.trial import CHECKPOINT, CONFIG, HISTORY, read_history
 
 WEIGHTS: Final = "model.safetensors"
 
 
-def claims_of(record: TrialRecord) -> dict[str, float]:
-    """What training a trial's configuration again must give: the metrics of its last epoch, without the skills."""
-    return {name: value for name, value in (record.metrics or {}).items() if not name.endswith(":skill")}
+def without_skills(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What training a configuration again must give: the metrics of its last epoch, without the skills."""
+    return {name: value for name, value in metrics.items() if not name.endswith(":skill")}
 
 
-def write_best(materials: Materials, record: TrialRecord, finalist: Finalist) -> Path | None:
-    """Write `best.yaml` and `best/`; returns the weights, None for a task that saves none.
+def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Finalist]) -> Path | None:
+    """Write `best.yaml` and `best/` for the first of the finalists; returns the weights, None for a task without.
 
     `tolerance` in the file says how far the objective may lie from its claim: 0 on the same seed (and on the same CPU
-    build of torch), and on a fresh seed where 19 of 20 further runs should lie by the spread of confirmation.
+    build of torch), and on a fresh seed where 19 of 20 further runs should lie by the spread of confirmation. A trial
+    that the search left unfinished claims what its first fresh run reached at its end, and nothing without one.
     """
-    run, plan = materials.run, materials.plan
-    content: dict[str, Any] = dict(read(run.trial(record.number) / CONFIG).data)
+    run, plan, finalist = materials.run, materials.plan, finalists[0]
+    source, metrics = _source(materials, record, finalist)
+    content: dict[str, Any] = dict(read(source / CONFIG).data)
     if plan.data is not None:
         content["data"] = plan.data_from(run.path)
     content |= _code(plan.code_from(run.path))
     content |= _judged_by(describe_plan(plan))
-    content["claims"] = claims_of(record)
+    content["claims"] = without_skills(metrics)
     content["tolerance"] = {"same_seed": 0.0}
-    if finalist.reach is not None:
+    if finalist.reach is not None and not finalist.folds:
         content["tolerance"]["fresh_seed"] = finalist.reach
     content["provenance"] = _provenance(plan.name, record, materials.fingerprint)
     if finalist.mean is not None:
-        confirmed = {"seeds": len(finalist.values), "mean": finalist.mean, "sd": finalist.sd}
-        content["provenance"]["confirmed"] = confirmed
+        content["provenance"] |= {"confirmed": confirmed(finalists), "finalists": [_named(one) for one in finalists]}
     comment = f"The best of {plan.name}. Train it again: abr-tune train {run.best_config}{trust(plan.task_name)}"
     write_atomically(run.best_config, dump(content, comment=comment))
     run.best.mkdir(exist_ok=True)
-    write_json(run.best / "metrics.json", dict(record.metrics or {}))
-    weights = newest_weights(run.trial(record.number))
+    write_json(run.best / "metrics.json", metrics)
+    weights = newest_weights(source)
     if weights is None:
         return None
     shutil.copyfile(weights, run.best / WEIGHTS)
     return run.best / WEIGHTS
+
+
+def _source(materials: Materials, record: TrialRecord, finalist: Finalist) -> tuple[Path, dict[str, float]]:
+    """The folder whose training the best is, and what it reached at its end; nothing for one that has no end."""
+    if record.state == "complete":
+        return materials.run.trial(record.number), dict(record.metrics or {})
+    if not finalist.runs or finalist.folds:
+        return materials.run.trial(record.number), {}
+    fresh = materials.run.path / finalist.runs[0]
+    return fresh, dict(read_history(fresh / HISTORY)[-1].metrics)
+
+
+def _named(finalist: Finalist) -> dict[str, Any]:
+    score = finalist.score
+    told = {"trial": finalist.trial, "searched": finalist.searched, "mean": score.mean, "sd": score.sd}
+    return told | {"optimism": score.optimism}
 
 
 def newest_weights(folder: Path) -> Path | None:
@@ -88,7 +105,7 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
         content["data"] = config.data_from(target)
     content |= _code(config.code_from(target))
     content |= _judged_by(read(run.plan).data)
-    content["claims"] = claims_of(records[number])
+    content["claims"] = without_skills(records[number].metrics or {})
     content["tolerance"] = {"same_seed": 0.0}
     content["provenance"] = _provenance(run.name, records[number], str(described["data_fingerprint"]))
     text = dump(content)
@@ -116,6 +133,7 @@ def _provenance(name: str, record: TrialRecord, fingerprint: str) -> dict[str, A
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": versions(),
+        "machine": machine(),
         "data_fingerprint": fingerprint,
     }
 

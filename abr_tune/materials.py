@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,14 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
 
     Raises:
         UserError: the data cannot be used, as the message of the task's `load` says, they are not those the run was
-            begun with, or the task's baselines are no numbers.
+            begun with, the task's baselines are no numbers, or it cannot divide them into the folds of confirmation.
     """
     dataset, fingerprint = None, "none"
     if plan.data is not None:
         console.print("loading data ...", style="dim")
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
+    divided(plan, dataset)
     _refuse_other_data(folder, fingerprint)
     _refuse_other_storage(folder, launch)
     baselines = _baselines(plan, dataset)
@@ -164,6 +165,23 @@ def load_data(plan: Plan) -> Any:
     except (ValueError, OSError) as mistake:
         log.exception("the data cannot be used")
         raise UserError(f"the data cannot be used: {mistake}") from mistake
+
+
+def divided(plan: Plan, dataset: Any) -> Sequence[Any]:
+    """The data sets of the folds that confirmation asks for; empty when it asks for none.
+
+    Raises:
+        UserError: the task cannot divide its data, or not these.
+    """
+    if not plan.confirm.folds:
+        return ()
+    try:
+        folds = plan.task.folds(dataset, count=plan.confirm.folds, seed=plan.seed)
+    except ValueError as mistake:
+        raise UserError(f"confirm.folds: {mistake}") from mistake
+    if len(folds) != plan.confirm.folds:
+        raise UserError(f"confirm.folds: task {plan.task_name} cannot divide its data into folds; leave the key out")
+    return folds
 
 
 def confirmation_seeds(plan: Plan) -> list[int]:

@@ -63,6 +63,8 @@ def run(plan: Plan, launch: Launch) -> Exit:
         if (said := why_it_ended(outcome)) is not None:
             console.print(said, markup=False)
         confirmation = confirm(materials, outcome.records)
+        if confirmation.note is not None:
+            console.print(confirmation.note, markup=False)
         if confirmation.signal is not None:
             return _interrupted(materials, outcome.records, confirmation.signal, watch)
         return _conclude(materials, outcome, confirmation.finalists, watch)
@@ -161,14 +163,15 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
     references: Sequence[Reference] = ()
     if finalists:
         winner = next(record for record in outcome.records if record.number == finalists[0].trial)
-        weights = write_best(materials, winner, finalists[0])
+        weights = write_best(materials, winner, finalists)
         # Whatever scoring may come to, the search is not lost.
         _summarise(materials, "finished", outcome.records, finalists, watch)
         splits = plan.task.splits(materials.dataset)
         if weights is not None and splits:
             materials.console.print("scoring the best on held-out data, beside its references ...", style="dim")
-            if "test" in splits:
-                test = plan.task.evaluate(weights, data=materials.dataset, split="test").metrics
+            scores = {split: plan.task.evaluate(weights, data=materials.dataset, split=split) for split in splits}
+            write_json(run.best / "scores.json", {split: each.to_json() for split, each in scores.items()})
+            test = scores["test"].metrics if "test" in scores else {}
             references = plan.task.references(weights, data=materials.dataset, split=splits[-1])
     summary = _summarise(materials, "finished", outcome.records, finalists, watch, test=test, references=references)
     page = write_report(run.path)
@@ -219,7 +222,7 @@ def _unpruned(plan: Plan, records: Sequence[TrialRecord]) -> int:
 def _gate(materials: Materials, best: Finalist) -> dict[str, Any]:
     """The gate judged on the confirmed means; a criterion with `by_epoch` on the means at that epoch."""
     plan, run = materials.plan, materials.run
-    folders = [run.confirmation(best.trial, plan.seed + 1 + index) for index in range(len(best.values))]
+    folders = [run.path / fresh for fresh in best.runs]
     histories = [read_history(folder / HISTORY) for folder in folders or [run.trial(best.trial)]]
 
     def at(epoch: int | None) -> Mapping[str, float]:

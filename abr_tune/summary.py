@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from abr_tune.console import clock, parameters
-from abr_tune.finalists import Finalist
+from abr_tune.finalists import Finalist, confirmed
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
@@ -56,7 +56,7 @@ def summarise(
         },
         "baselines": dict(baselines),
         "best": None,
-        "finalists": [asdict(finalist) for finalist in finalists],
+        "finalists": [finalist.to_json() for finalist in finalists],
         "references": [asdict(reference) for reference in references],
         "test": dict(test),
         "gate": gate,
@@ -64,21 +64,24 @@ def summarise(
     if spent.first_report is not None:
         summary["seconds"]["first_report"] = round(spent.first_report, 1)
     if finalists:
-        summary["best"] = _best(finalists[0], {record.number: record for record in records})
+        summary["best"] = _best(finalists, {record.number: record for record in records})
     return summary
 
 
-def _best(finalist: Finalist, records: Mapping[int, TrialRecord]) -> dict[str, Any]:
+def _best(finalists: Sequence[Finalist], records: Mapping[int, TrialRecord]) -> dict[str, Any]:
+    finalist = finalists[0]
     record = records[finalist.trial]
     best = {
         "trial": record.number,
         "name": record.name,
-        "value": record.value,
+        "value": finalist.searched,
         "params": dict(record.params),
         "metrics": dict(record.metrics or {}),
+        "violations": dict(finalist.violations),
+        "unfinished": finalist.unfinished,
     }
     if finalist.mean is not None:
-        best["confirmed"] = {"seeds": len(finalist.values), "mean": finalist.mean, "sd": finalist.sd}
+        best["confirmed"] = confirmed(finalists)
     return best
 
 
@@ -131,6 +134,11 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
         confirmed = best["confirmed"]
         spread = f" ± {confirmed['sd']:.4f}" if confirmed["sd"] is not None else ""
         yield f"confirmed  {confirmed['mean']:.4f}{spread} on {counted(confirmed['seeds'], 'fresh seed')}"
+        yield f"           the search flattered it by {confirmed['optimism']:+.4f}" + (
+            f", its {len(summary['finalists'])} finalists by {confirmed['optimism_of_finalists']:+.4f} on average"
+            if len(summary["finalists"]) > 1
+            else ""
+        )
     if (tested := summary["test"].get(metric.replace("val/", "test/", 1))) is not None:
         yield f"test       {tested:.4f} on data never used before"
     yield f"settings   {parameters(best['params'])}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from abr_tune.finalists import finalist, leaders, rank
+from abr_tune.finalists import confirmed, finalist, leaders, mean_optimism, rank, unfinished_leaders
+from abr_tune.plan.plan import Bound, Constraint
 from abr_tune.search.events import TrialRecord, TrialState
 from core.report import EpochReport
 from core.tasks import Objective
 
 METRIC = "val/class/f1_macro"
-UP = Objective(METRIC)
-DOWN = Objective(METRIC, "minimize")
+UP = (Objective(METRIC),)
+DOWN = (Objective(METRIC, "minimize"),)
+TWO = (Objective(METRIC), Objective("val/threshold/mae_db", "minimize"))
+MAE = TWO[1].metric
 
 
 def record(number: int, value: float | None, state: TrialState = "complete") -> TrialRecord:
@@ -68,3 +71,109 @@ def test_metrics_are_means_of_what_every_fresh_run_has() -> None:
     """A metric one run could not compute is not averaged over the others."""
     ranked = finalist(record(0, 0.5), [report(0.4, extra=1.0), report(0.6)], UP)
     assert ranked.metrics == {METRIC: pytest.approx(0.5)}
+
+
+def pair(number: int, f1: float, mae: float, **missed: float) -> TrialRecord:
+    """A complete trial of a search with two objectives."""
+    values = (f1, mae)
+    return TrialRecord(
+        number=number, name=None, state="complete", value=f1, values=values, params={}, violations=missed
+    )
+
+
+def test_the_search_flatters_its_winner_and_says_by_how_much() -> None:
+    """Searched 0.9 and 0.7, fresh means 0.5 and 0.7: 0.4 and 0.0, 0.2 on average; less error than searched is worse."""
+    lucky = finalist(record(0, 0.9), [report(0.4), report(0.6)], UP)
+    steady = finalist(record(1, 0.7), [report(0.65), report(0.75)], UP)
+    assert lucky.score.optimism == pytest.approx(0.4)
+    assert mean_optimism([lucky, steady]) == pytest.approx(0.2)
+    assert finalist(record(0, 0.9), [report(0.4), report(0.6)], DOWN).score.optimism == pytest.approx(-0.4)
+    told = confirmed([steady, lucky])
+    assert (told["seeds"], told["folds"], told["mean"]) == (2, 0, pytest.approx(0.7))
+    # 0.7 +- t(0.975, 1) * 0.0707107 / sqrt(2) = 0.7 +- 12.7062 * 0.05.
+    assert told["interval"] == pytest.approx([0.06469, 1.33531], abs=1e-4)
+    assert (told["optimism"], told["optimism_of_finalists"]) == (pytest.approx(0.0), pytest.approx(0.2))
+
+
+def test_the_front_leads_thinned_where_it_is_densest() -> None:
+    """Six on the front: ends 0 and 5, a crowd of 1, 2, 3 and a lone 4. One of the crowd goes first, then another."""
+    front = [
+        pair(0, 0.90, 20.0),
+        pair(1, 0.82, 12.2),
+        pair(2, 0.81, 12.1),
+        pair(3, 0.80, 12.0),
+        pair(4, 0.50, 8.0),
+        pair(5, 0.30, 5.0),
+    ]
+    behind = pair(6, 0.7, 15.0)
+    everyone = [behind, *reversed(front)]
+    assert [each.number for each in leaders(everyone, TWO, 5)] == [0, 1, 3, 4, 5]
+    assert [each.number for each in leaders(everyone, TWO, 2)] == [0, 5]
+    assert [each.number for each in leaders(everyone, TWO, 1)] == [0]
+    # With room to spare the next front follows, after the whole first.
+    assert [each.number for each in leaders(everyone, TWO, 7)] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_feasible_trials_lead_and_without_any_those_that_miss_least() -> None:
+    good, bad, worse = pair(0, 0.5, 9.0), pair(1, 0.9, 5.0, a=0.2), pair(2, 0.95, 4.0, a=0.3)
+    assert [each.number for each in leaders([worse, bad, good], TWO, 3)] == [0]
+    assert [each.number for each in leaders([worse, bad], TWO, 2)] == [1, 2]
+
+
+def test_constraints_are_judged_on_the_fresh_means() -> None:
+    """The search saw 0.85; fresh runs give 0.7 and 0.8, a mean of 0.75 that misses 0.8 by 0.05."""
+    limit = (Constraint("val/peak/exist_auroc", Bound(">", 0.8)),)
+    name = limit[0].metric
+    runs = [report(0.9, **{name: value}) for value in (0.7, 0.8)]
+    good = finalist(record(0, 0.9), runs, UP, constraints=limit)
+    assert good.violations == {name: pytest.approx(0.05)}
+    kept = finalist(record(1, 0.5), [report(0.5, **{name: 0.9})] * 2, UP, constraints=limit)
+    silent = finalist(record(2, 0.9), [report(0.9)] * 2, UP, constraints=limit)
+    assert not silent.feasible
+    assert [each.trial for each in rank([silent, good, kept], UP)] == [1, 0, 2]
+
+
+def test_several_objectives_rank_by_the_front_of_their_means_then_by_the_first() -> None:
+    runs = {0: [(0.6, 9.0), (0.8, 11.0)], 1: [(0.72, 12.0), (0.72, 14.0)], 2: [(0.75, 20.0), (0.65, 20.0)]}
+    given = [
+        finalist(pair(number, 0.9, 9.0), [report(f1, **{MAE: mae}) for f1, mae in each], TWO)
+        for number, each in runs.items()
+    ]
+    # Means (0.7, 10), (0.72, 13), (0.7, 20): the last is behind both, whatever else.
+    assert [each.trial for each in rank(given, TWO)] == [1, 0, 2]
+    assert given[0].others[MAE].mean == pytest.approx(10.0)
+    # Less error than fresh runs have: the search flattered by 1 dB.
+    assert given[0].others[MAE].optimism == pytest.approx(1.0)
+    assert given[0].to_json()["others"][MAE]["searched"] == 9.0
+
+
+def test_runs_of_one_fold_are_no_independent_witnesses() -> None:
+    """Two folds of two seeds: the spread is that of the folds' means 0.5 and 0.7, not of the four values."""
+    folded = finalist(record(0, 0.6), [report(value) for value in (0.4, 0.6, 0.6, 0.8)], UP, folds=2)
+    assert folded.score.units == pytest.approx([0.5, 0.7])
+    assert folded.sd == pytest.approx(0.1414214, abs=1e-6)
+    assert confirmed([folded])["seeds"] == 2
+
+
+def test_when_nothing_is_complete_the_furthest_leads() -> None:
+    """Trial 1 trained its classes for 4 epochs, trial 0 for 2: age counts, then the value; collapse is no candidate."""
+
+    def history(*values: float, grace: int = 0) -> list[EpochReport]:
+        return [
+            EpochReport(epoch=epoch, phase="all", metrics={METRIC: value}, active={"class": max(0, epoch - grace)})
+            for epoch, value in enumerate(values, 1)
+        ]
+
+    waiting = [record(number, None, "waiting") for number in range(3)]
+    collapsed = TrialRecord(number=3, name=None, state="pruned", value=None, params={}, pruned_by="class_collapse")
+    histories = {
+        0: history(0.1, 0.2, 0.9, 0.9, grace=2),
+        1: history(0.1, 0.2, 0.3, 0.4),
+        2: history(0.1, 0.2, 0.3, 0.5),
+        3: history(*[0.9] * 6),
+    }
+    found = unfinished_leaders([*waiting, collapsed], histories, UP, (), 5)
+    assert [(each.number, each.value, each.epochs) for each in found] == [(2, 0.5, 4), (1, 0.4, 4), (0, 0.9, 4)]
+    first = finalist(found[0], [report(0.6)], UP)
+    assert (first.unfinished, first.searched, first.mean) == (4, 0.5, 0.6)
+    assert finalist(record(0, 0.9), [report(0.6)], UP).unfinished is None

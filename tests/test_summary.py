@@ -51,7 +51,11 @@ def test_the_best_is_the_first_finalist_whatever_the_search_liked_more() -> None
     )
     assert (found["best"]["trial"], found["best"]["value"]) == (1, 0.5)
     # Mean of 0.4 and 0.5; their standard deviation is 0.1 over the square root of two.
-    assert found["best"]["confirmed"] == {"seeds": 2, "mean": 0.45, "sd": CONFIRMED.sd}
+    told = found["best"]["confirmed"]
+    assert (told["seeds"], told["mean"], told["sd"]) == (2, 0.45, CONFIRMED.sd)
+    # Searched 0.5 and 0.9, fresh 0.45 and 0.1: flattered by 0.05, and by (0.05 + 0.8) / 2 on average.
+    assert abs(told["optimism"] - 0.05) < 1e-12
+    assert abs(told["optimism_of_finalists"] - 0.425) < 1e-12
     assert abs(CONFIRMED.sd - 0.0707107) < 1e-6
     assert [each["trial"] for each in found["finalists"]] == [1, 4]
 
@@ -75,6 +79,7 @@ def test_what_a_person_reads() -> None:
         f"best       trial 1 (by hand): {METRIC} 0.5000",
         "baseline   the trivial predictor scores 0.4400; skill over it 0.100 (0 trivial, 1 perfect)",
         "confirmed  0.4500 ± 0.0707 on 2 fresh seeds",
+        "           the search flattered it by +0.0500",
         "test       0.4800 on data never used before",
         "settings   lr 0.25",
         "stopped    1 by class_collapse, e.g. trial 0, epoch 2: stuck",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from abr_tune.cli.bank import bank
+from abr_tune.cli.compare import compare
 from abr_tune.cli.dashboard import dashboard
 from abr_tune.cli.data import app as data
 from abr_tune.cli.evaluate import evaluate
@@ -31,7 +32,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, validate, run, ls, show, trials, export, train, verify, predict, evaluate, gate, report, dashboard):
+for command in (
+    init,
+    validate,
+    run,
+    ls,
+    show,
+    trials,
+    export,
+    train,
+    verify,
+    predict,
+    evaluate,
+    gate,
+    compare,
+    report,
+    dashboard,
+):
     app.command()(command)
 app.command()(bank)
 app.add_typer(data, name="data", help="Make, import and describe recordings.")

@@ -38,7 +38,8 @@ def test_the_folders_of_trainings_hold_what_the_readme_says(little: Made) -> Non
         folder = little.folder / place
         assert {path.name for path in folder.iterdir()} == {"config.yaml", "history.jsonl", "checkpoint"}
         assert len(list((folder / "checkpoint").iterdir())) == 2
-    assert {path.name for path in (little.folder / "best").iterdir()} == {"model.safetensors", "metrics.json"}
+    best_files = {"model.safetensors", "metrics.json", "scores.json"}
+    assert {path.name for path in (little.folder / "best").iterdir()} == best_files
 
 
 def test_nothing_in_the_folder_is_a_pickle(little: Made) -> None:
@@ -58,7 +59,9 @@ def test_the_summary_has_the_promised_keys_and_finite_numbers(little: Made) -> N
     assert 0 < summary["seconds"]["first_report"] <= summary["seconds"]["total"]
     best = summary["best"]
     assert best.keys() >= {"trial", "value", "params", "metrics", "confirmed"}
-    assert best["confirmed"].keys() == {"seeds", "mean", "sd"}
+    confirmed = best["confirmed"]
+    assert confirmed.keys() >= {"seeds", "mean", "sd", "interval", "optimism", "optimism_of_finalists"}
+    assert confirmed["optimism"] == pytest.approx(best["value"] - confirmed["mean"])
     assert best["confirmed"]["seeds"] == 2
     assert best["params"].keys() == {"optimizer.lr", "loss.weights.peak_exist"}
     assert summary["baselines"][METRIC] == 0.5
