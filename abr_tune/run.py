@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abr_tune.confirm import confirm
-from abr_tune.console import Scoreboard, stderr_console, watching
+from abr_tune.console import Scoreboard, stderr_console, visible, watching
 from abr_tune.errors import Exit
 from abr_tune.export import write_best
 from abr_tune.finalists import Finalist
@@ -179,8 +179,8 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
     if materials.launch.json:
         sys.stdout.write(run.summary.read_text(encoding="utf-8"))
     else:
-        for sentence in sentences(summary, outcome.records, str(run.path)):
-            sys.stdout.write(sentence + "\n")
+        for sentence in sentences(summary, str(run.path)):
+            sys.stdout.write(visible(sentence) + "\n")
     return Exit.DONE if finalists else Exit.NOTHING_COMPLETE
 
 
@@ -199,7 +199,7 @@ def _summarise(
         plan,
         state=state,
         records=records,
-        spent=Spent(total=watch.elapsed(), first_report=watch.first_report, unpruned_epochs=_unpruned(plan, records)),
+        spent=_spent(plan, records, watch),
         baselines=materials.baselines,
         finalists=finalists,
         gate=_gate(materials, finalists[0]) if finalists and plan.gate else None,
@@ -210,12 +210,22 @@ def _summarise(
     return summary
 
 
-def _unpruned(plan: Plan, records: Sequence[TrialRecord]) -> int:
-    """Epochs the same trials would have taken to their end; those of a task without `epochs` count as they are."""
-    return sum(
+def _spent(plan: Plan, records: Sequence[TrialRecord], watch: _Stopwatch) -> Spent:
+    """What was spent, and what stopping saved; trials of a task without `epochs` count as they are."""
+    ended = [record for record in records if record.state in {"complete", "pruned"}]
+    lengths = [
         getattr(resolve(plan.task.options, {**plan.train, **record.params}), "epochs", record.epochs)
-        for record in records
-        if record.state in {"complete", "pruned"}
+        for record in ended
+    ]
+    saved: Counter[str] = Counter()
+    for record, length in zip(ended, lengths, strict=True):
+        if record.pruned_by is not None:
+            saved[record.pruned_by] += max(0, length - record.epochs)
+    return Spent(
+        total=watch.elapsed(),
+        first_report=watch.first_report,
+        unpruned_epochs=sum(lengths),
+        saved_by=dict(saved.most_common()),
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from abr_tune.console import clock, parameters
 from abr_tune.finalists import Finalist, confirmed
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
+from abr_tune.search.alarm import alarm_of
+from abr_tune.search.audit import false_stops, why_unknown
 from abr_tune.search.events import TrialRecord
 from core.tasks.task import Reference
 
@@ -25,6 +27,8 @@ class Spent:
     """Seconds from the command to the first epoch report; None when nothing was trained this time."""
     unpruned_epochs: int
     """Epochs the same trials would have taken without any stop."""
+    saved_by: Mapping[str, int] = field(default_factory=dict)
+    """Rule -> epochs that the trials it stopped were not trained any more."""
 
 
 def summarise(
@@ -47,9 +51,13 @@ def summarise(
         "task": plan.task_name,
         "state": state,
         "objective": asdict(plan.objective),
+        "objectives": [asdict(objective) for objective in plan.objectives],
         "trials": {name: states[name] for name in ("complete", "pruned", "failed", "running", "waiting")},
         "pruned_by": dict(pruned_by.most_common()),
+        "examples": examples(records),
+        "violations": missed_constraints(records),
         "epochs": {"spent": sum(record.epochs for record in records), "unpruned": spent.unpruned_epochs},
+        "saved_by": dict(spent.saved_by),
         "seconds": {
             "total": round(spent.total, 1),
             "training": round(sum(record.seconds for record in records), 1),
@@ -60,12 +68,42 @@ def summarise(
         "references": [asdict(reference) for reference in references],
         "test": dict(test),
         "gate": gate,
+        "audit": _audit(plan, records, finalists, baselines),
+        "alarm": None if (raised := alarm_of(records)) is None else asdict(raised),
     }
     if spent.first_report is not None:
         summary["seconds"]["first_report"] = round(spent.first_report, 1)
     if finalists:
         summary["best"] = _best(finalists, {record.number: record for record in records})
     return summary
+
+
+def examples(records: Iterable[TrialRecord]) -> dict[str, dict[str, Any]]:
+    """What stopped a trial, or `failed` -> the first trial it happened to, and what was said of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.state not in {"pruned", "failed"}:
+            continue
+        rule = "failed" if record.state == "failed" else record.pruned_by or "unknown"
+        why = record.error if record.state == "failed" else record.why
+        found.setdefault(rule, {"trial": record.number, "name": record.name, "epoch": record.epochs, "why": why})
+    return found
+
+
+def missed_constraints(records: Iterable[TrialRecord]) -> dict[str, int]:
+    """Constraint -> complete trials that miss it and so cannot be best, the most missed first."""
+    complete = (record for record in records if record.state == "complete")
+    return dict(Counter(name for record in complete for name, by in record.violations.items() if by > 0).most_common())
+
+
+def _audit(
+    plan: Plan, records: Sequence[TrialRecord], finalists: Sequence[Finalist], baselines: Mapping[str, float]
+) -> dict[str, Any]:
+    """What the audited trials say of the stops, over all first and then by rule; why nothing is said, otherwise."""
+    leaders = {finalist.trial for finalist in finalists}
+    found = false_stops(records, leaders, plan.objective, baselines.get(plan.objective.metric))
+    rows = [asdict(row) | {"share": row.share, "interval": list(row.interval)} for row in found]
+    return {"share": plan.audit, "rows": rows, "absent": None if rows else why_unknown(records, plan.audit)}
 
 
 def _best(finalists: Sequence[Finalist], records: Mapping[int, TrialRecord]) -> dict[str, Any]:
@@ -85,7 +123,7 @@ def _best(finalists: Sequence[Finalist], records: Mapping[int, TrialRecord]) -> 
     return best
 
 
-def sentences(summary: Mapping[str, Any], records: Sequence[TrialRecord], folder: str) -> Iterator[str]:
+def sentences(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     """The last lines of a run: the best configuration, its skill, what was stopped and why, where things are."""
     counts = summary["trials"]
     total = sum(counts.values())
@@ -94,10 +132,11 @@ def sentences(summary: Mapping[str, Any], records: Sequence[TrialRecord], folder
         + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     )
     yield from _about_best(summary)
-    yield from _about_stops(records)
+    yield from _about_stops(summary)
     spent, unpruned = summary["epochs"]["spent"], summary["epochs"]["unpruned"]
     if unpruned > spent:
         yield f"epochs     {spent} spent of {unpruned} without stopping: {1 - spent / unpruned:.0%} saved"
+    yield from _about_trust(summary)
     yield from _about_references(summary)
     if summary["gate"]:
         yield f"gate       {summary['gate']['verdict']}"
@@ -144,17 +183,33 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"settings   {parameters(best['params'])}"
 
 
-def _about_stops(records: Sequence[TrialRecord]) -> Iterator[str]:
-    pruned = [record for record in records if record.state == "pruned"]
-    label = "stopped  "
-    for rule, count in Counter(record.pruned_by for record in pruned).most_common():
-        example = next(record for record in pruned if record.pruned_by == rule)
-        name = f" ({example.name})" if example.name else ""
-        yield f"{label}  {count} by {rule}, e.g. trial {example.number}{name}, epoch {example.epochs}: {example.why}"
+def _about_stops(summary: Mapping[str, Any]) -> Iterator[str]:
+    label, known = "stopped  ", summary.get("examples") or {}
+    for rule, count in summary["pruned_by"].items():
+        example = known.get(rule)
+        told = "" if example is None else f", e.g. {_named(example)}, epoch {example['epoch']}: {example['why']}"
+        yield f"{label}  {count} by {rule}{told}"
         label = "         "
-    failed = [record for record in records if record.state == "failed"]
-    if failed:
-        yield f"failed     {len(failed)}, e.g. trial {failed[0].number}: {failed[0].error}"
+    failed = known.get("failed")
+    if failed is not None:
+        yield f"failed     {summary['trials']['failed']}, e.g. {_named(failed)}: {failed['why']}"
+    label = "missed   "
+    for constraint, count in (summary.get("violations") or {}).items():
+        yield f"{label}  {constraint} is missed by {counted(count, 'complete trial')}, which cannot be best"
+        label = "         "
+
+
+def _named(example: Mapping[str, Any]) -> str:
+    return f"trial {example['trial']}" + (f" ({example['name']})" if example["name"] else "")
+
+
+def _about_trust(summary: Mapping[str, Any]) -> Iterator[str]:
+    for row in (summary.get("audit") or {}).get("rows", ())[:1]:
+        low, high = row["interval"]
+        told = f"{row['false']} of {counted(row['judged'], 'audited stop')} lost a leader"
+        yield f"audit      {told}: {row['share']:.0%} of the stops are false (95 % interval {low:.0%} to {high:.0%})"
+    if summary.get("alarm"):
+        yield f"alarm      {summary['alarm']['why']}"
 
 
 def _about_references(summary: Mapping[str, Any]) -> Iterator[str]:

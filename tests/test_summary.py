@@ -32,8 +32,8 @@ def summary(*records: TrialRecord, finalists: tuple[Finalist, ...] = (), **more:
     return summarise(plan(), state="finished", records=records, spent=SPENT, finalists=finalists, **settings)
 
 
-def lines(content: dict[str, Any], *records: TrialRecord) -> list[str]:
-    return list(sentences(content, records, "results/rare"))
+def lines(content: dict[str, Any]) -> list[str]:
+    return list(sentences(content, "results/rare"))
 
 
 def test_counts_and_seconds() -> None:
@@ -74,7 +74,7 @@ def test_what_a_person_reads() -> None:
     found = summary(
         STOPPED, BEST, FAILED, finalists=(CONFIRMED,), references=(reference,), test={"test/class/f1_macro": 0.48}
     )
-    assert lines(found, STOPPED, BEST, FAILED) == [
+    assert lines(found) == [
         "rare: finished, 3 trials in 1m15s: 1 complete, 1 pruned, 1 failed",
         f"best       trial 1 (by hand): {METRIC} 0.5000",
         "baseline   the trivial predictor scores 0.4400; skill over it 0.100 (0 trivial, 1 perfect)",
@@ -94,10 +94,62 @@ def test_what_a_person_reads() -> None:
 
 
 def test_without_a_complete_trial_it_says_so() -> None:
-    said = lines(summary(STOPPED), STOPPED)
+    said = lines(summary(STOPPED))
     assert said[1] == "best       none: no trial completed"
     assert not any("best.yaml" in line for line in said)
 
 
 def test_an_interrupted_run_has_no_page_yet() -> None:
-    assert not any("report.html" in line for line in lines(summary(STOPPED) | {"state": "interrupted"}, STOPPED))
+    assert not any("report.html" in line for line in lines(summary(STOPPED) | {"state": "interrupted"}))
+
+
+def test_each_reason_has_its_first_example() -> None:
+    later = replace(STOPPED, number=5, why="later", name="by hand")
+    found = summary(STOPPED, BEST, FAILED, later, replace(later, number=6, pruned_by="median"))
+    assert found["examples"] == {
+        "class_collapse": {"trial": 0, "name": None, "epoch": 2, "why": "stuck"},
+        "failed": {"trial": 2, "name": None, "epoch": 0, "why": "RuntimeError: a bug"},
+        "median": {"trial": 6, "name": "by hand", "epoch": 2, "why": "later"},
+    }
+    assert any(line.endswith("1 by median, e.g. trial 6 (by hand), epoch 2: later") for line in lines(found))
+
+
+def test_a_summary_of_an_earlier_version_is_still_told() -> None:
+    found = {
+        key: value
+        for key, value in summary(STOPPED, BEST, finalists=(CONFIRMED,)).items()
+        if key not in {"examples", "violations", "saved_by", "audit", "alarm", "objectives"}
+    }
+    assert "stopped    1 by class_collapse" in lines(found)
+
+
+def test_missed_constraints_are_counted_over_complete_trials() -> None:
+    missing = replace(BEST, number=7, violations={"val/peak/exist_auroc": 0.2, METRIC: 0.0})
+    found = summary(missing, replace(missing, number=8), replace(missing, number=9, state="pruned", value=None), BEST)
+    assert found["violations"] == {"val/peak/exist_auroc": 2}
+    assert "missed     val/peak/exist_auroc is missed by 2 complete trials, which cannot be best" in lines(found)
+
+
+def test_the_audit_says_how_often_a_stop_was_false() -> None:
+    """Of two audited trials, the first finalist is one: half of the stops, by what little is known."""
+    verdict = {"rule": "class_collapse", "why": "stuck", "epoch": 2}
+    kept, lost = replace(BEST, audited=verdict), replace(BEST, number=3, value=0.1, audited=verdict)
+    found = summary(kept, lost, finalists=(CONFIRMED,))
+    overall, by_rule = found["audit"]["rows"]
+    assert (overall["rule"], overall["judged"], overall["false"], overall["share"]) == (None, 2, 1, 0.5)
+    assert overall["above_baseline"] == 1, "0.5 is above the trivial 0.44, 0.1 is not"
+    assert by_rule["rule"] == "class_collapse"
+    said = next(line for line in lines(found) if line.startswith("audit"))
+    assert said.startswith("audit      1 of 2 audited stops lost a leader: 50% of the stops are false (95 % interval ")
+    assert summary(BEST, finalists=(CONFIRMED,))["audit"] == {
+        "share": 0.0,
+        "rows": [],
+        "absent": "the audit is off: nobody knows how the stopped trials would have ended",
+    }
+
+
+def test_an_alarm_is_kept_and_told() -> None:
+    found = summary(*(replace(STOPPED, number=number) for number in range(8)))
+    assert found["alarm"]["rule"] == "class_collapse"
+    assert any(line.startswith("alarm      8 of 8 trials were stopped by health rules") for line in lines(found))
+    assert summary(STOPPED, BEST)["alarm"] is None

@@ -49,9 +49,9 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune show phase1
     """
+    from abr_tune.console import visible
     from abr_tune.errors import UserError
     from abr_tune.runs import RunFolder, find_run
-    from abr_tune.search.study import read_records
     from abr_tune.summary import sentences
 
     folder = RunFolder(find_run(run, out))
@@ -61,8 +61,8 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     if json:
         _print_json(summary)
         return
-    for sentence in sentences(summary, read_records(folder.path), str(folder.path)):
-        typer.echo(sentence)
+    for sentence in sentences(summary, str(folder.path)):
+        typer.echo(visible(sentence))
 
 
 def trials(
