@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +28,9 @@ from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
 from abr_tune.search.inline import run_inline
 from abr_tune.search.launch import Cluster
 from abr_tune.search.signals import Interruption, catch_signals
-from abr_tune.trial import HISTORY, TrialStep, read_history, training_config
+from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
 from core.health import HealthOptions
+from core.report import EpochReport
 
 WATCHED: Final = ("task", "data", "train", "search", "start_from", "objective", "seed")
 """Keys of a plan that say which trials a bank holds and what their numbers mean."""
@@ -126,6 +127,8 @@ class Recording:
         self._wanted = trials
         self._queue = deque(number for number in range(trials) if number not in bank.numbers)
         self._open: dict[int, Drawn] = {}
+        self._broken: dict[int, EpochReport] = {}
+        """What a trial said last, where that was from within an epoch."""
         self._losses: dict[int, int] = {}
         self._started = self._saved = clock()
         self._fresh: list[int] = []
@@ -154,6 +157,8 @@ class Recording:
 
     def report(self, key: int, step: TrialStep) -> Ruling:
         """Nothing but what is not finite ends a trial."""
+        if not step.report.complete:
+            self._broken[key] = replace(step.report, evidence=plain(step.report.evidence))
         return "go_on" if step.stop is None else "stop"
 
     def finish(self, key: int) -> None:
@@ -194,7 +199,9 @@ class Recording:
 
     def _end(self, key: int, error: str | None) -> None:
         chosen = self._open.pop(key)
-        reports = tuple(read_history(self._place(key) / HISTORY))
+        whole = (report for report in read_history(self._place(key) / HISTORY) if report.complete)
+        broken = self._broken.pop(key, None)
+        reports = (*whole, *(() if broken is None else (broken,)))
         ended = RecordedTrial(
             number=key, name=chosen.name, seed=self._plan.seed, params=chosen.params, reports=reports, error=error
         )

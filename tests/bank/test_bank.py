@@ -60,6 +60,17 @@ def test_not_finite_and_failed_trials_say_where(recorded: Path) -> None:
     assert [each.epoch for each in buggy.reports] == [1]
 
 
+def test_a_metric_that_is_nan_ends_a_trial_where_it_appears(tmp_path: Path) -> None:
+    points = "start_from: [{name: nan, kind: nan, slope: 0.1, start: 0.2}]\n"
+    text = SPACE.split("start_from")[0] + points + "pruner" + SPACE.split("pruner")[1]
+    assert record(plan_of(space_file(tmp_path, text)), tmp_path / "bank", trials=1, executor="inline") is Exit.DONE
+    (trial,) = read_bank(tmp_path / "bank").trials()
+    assert len(trial.whole) == 3
+    assert trial.broke_off is not None
+    assert (trial.broke_off.epoch, trial.broke_off.evidence["what"]) == (4, METRIC)
+    assert trial.error is None
+
+
 def test_the_facts_say_what_the_numbers_mean(recorded: Path) -> None:
     facts = json.loads((recorded / "bank.json").read_text())
     assert facts["objectives"] == [{"metric": METRIC, "direction": "maximize"}]
