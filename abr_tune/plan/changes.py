@@ -112,8 +112,10 @@ def _rest(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if old.get("kind") != new.get("kind"):
+            old, new = {"kind": old.get("kind")}, {"kind": new.get("kind")}
         for key in {**old, **new}:
-            if key in old or path in OPEN:
+            if (key in old and key in new) or path in OPEN:
                 yield from _differences(f"{path}.{key}", old.get(key), new.get(key))
     elif old != new:
         yield f"{path}: {_said(old)} is now {_said(new)}"

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from abr_tune.plan.distributions import Choice, Distribution, IntRange, Range
+from abr_tune.plan.methods import PRUNERS, SAMPLERS
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
 from abr_tune.plan.overrides import defaults_of
-from abr_tune.plan.plan import Bound, Criterion, Plan
+from abr_tune.plan.plan import Bound, Criterion, Plan, Pruner, Sampler
+from abr_tune.plan.schema import Section
 from abr_tune.plan.space import Parameter
 from core.tasks.task import Objective
 
@@ -35,8 +37,8 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "objective": describe_objectives(plan.objectives),
         "constraints": {item.metric: _bound(item.bound) for item in plan.constraints},
         "health": _plain(plan.health),
-        "pruner": _plain(asdict(plan.pruner)),
-        "sampler": _plain(asdict(plan.sampler)),
+        "pruner": _choice(plan.pruner, PRUNERS),
+        "sampler": _choice(plan.sampler, SAMPLERS),
         "budget": {"trials": plan.budget.trials, "time": plan.budget.seconds, "epochs": plan.budget.epochs},
         "limits": {"time": plan.limits.seconds, "memory": plan.limits.bytes},
         "stop": _plain(asdict(plan.stop)),
@@ -53,6 +55,11 @@ def _parameter(item: Parameter) -> dict[str, Any]:
     guess = {"guess": _plain(item.guess.value), "confidence": item.guess.confidence} if item.guess else {}
     points = {"points": item.points} if item.points is not None else {}
     return {**_distribution(item.distribution), **points, **guess, **({"when": when} if when else {})}
+
+
+def _choice(choice: Pruner | Sampler, table: Mapping[str, type[Section]]) -> dict[str, Any]:
+    """The kind and the settings it reads."""
+    return {"kind": choice.kind, **{name: getattr(choice, name) for name in table[choice.kind].model_fields}}
 
 
 def describe_objectives(objectives: Sequence[Objective]) -> Any:

@@ -41,6 +41,16 @@ def test_everything_written_arrives(write: Write) -> None:
     assert config.folder == config.file.parent
 
 
+def test_a_front_leaves_all_its_objectives_in_the_file(write: Write, tmp_path: Path) -> None:
+    several = "objective: [{minimize: val/class/ece}, {maximize: val/class/f1_macro}]"
+    config = load_config(write(CONFIG.replace("objective: {minimize: val/class/ece}", several)))
+    assert config.objectives == (Objective("val/class/ece", "minimize"), Objective("val/class/f1_macro"))
+    assert config.objective == config.objectives[0]
+    again = tmp_path / "small.yaml"
+    again.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(again) == config
+
+
 def test_what_is_written_reads_back_the_same(write: Write, tmp_path: Path) -> None:
     config = load_config(write(CONFIG))
     again = tmp_path / "small.yaml"

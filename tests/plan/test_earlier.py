@@ -174,6 +174,16 @@ def test_the_rest_of_the_file_is_told_after_the_space(small: Small) -> None:
     assert [one for one in told if one.startswith("health.class_collapse: {")] != []
 
 
+def test_another_kind_is_told_without_its_settings(small: Small) -> None:
+    before = describe_plan(load_plan(small("pruner: {hyperband: {reduction: 3}}\nsampler: gp\n")))
+    assert before["pruner"] == {"kind": "hyperband", "promote": True, "reduction": 3, "min_epochs": 1}
+    after = load_plan(small("pruner: {median: {min_epochs: 2}}\nsampler: random\n"))
+    assert changes(before, after) == (
+        "pruner.kind: hyperband is now median",
+        "sampler.kind: gp is now random",
+    )
+
+
 def test_what_an_older_version_did_not_write_down_is_not_compared(small: Small) -> None:
     plan = load_plan(small("limits: {time: 5m}\n"))
     old = describe_plan(plan)
