@@ -27,7 +27,7 @@ from abr_tune.plan.plan import Limits
 from abr_tune.runs import write_atomically
 from core.health import HealthOptions, Verdict, judge
 from core.health.odds import State, state_of
-from core.report import EpochReport
+from core.report import EpochReport, NotFinite
 from core.tasks.task import Task
 
 CONFIG: Final = "config.yaml"
@@ -158,12 +158,18 @@ def run_trial(
 
 
 def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Crash]:
-    """`steps`, where an exception of the task's own code becomes a last `Crash` and a traceback file."""
+    """`steps`, where an exception of the task's own code becomes a last `Crash` and a traceback file.
+
+    A task that would report a number that is not finite has diverged rather than failed: its last step is a stop.
+    """
     with closing(closable(steps)) as guarded:
         while True:
             try:
                 step = next(guarded)
             except StopIteration:
+                return
+            except NotFinite as found:
+                yield _diverged(found)
                 return
             except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it ends one trial, not the search
                 folder.mkdir(parents=True, exist_ok=True)
@@ -171,6 +177,13 @@ def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Cr
                 yield Crash(" ".join("".join(traceback.format_exception_only(error)).split()))
                 return
             yield step
+
+
+def _diverged(found: NotFinite) -> TrialStep:
+    evidence: dict[str, float | str] = {"what": found.name, "value": str(found.value)}
+    report = EpochReport(epoch=found.epoch, phase=found.phase, complete=False, evidence=evidence)
+    why = f"epoch {found.epoch}: the task reports {found.name} as {found.value}; what cannot be computed is absent"
+    return TrialStep(report, (Verdict(level="stop", rule="non_finite", why=why, epoch=found.epoch, evidence=evidence),))
 
 
 def read_history(path: Path) -> list[EpochReport]:

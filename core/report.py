@@ -8,6 +8,33 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+class NotFinite(ValueError):
+    """A report was to be made of a number that is none: `NotFinite(name, value, epoch, phase)`."""
+
+    @property
+    def name(self) -> str:
+        """The metric or signal."""
+        return str(self.args[0])
+
+    @property
+    def value(self) -> float:
+        """NaN or an infinity."""
+        return float(self.args[1])
+
+    @property
+    def epoch(self) -> int:
+        """The report's."""
+        return int(self.args[2])
+
+    @property
+    def phase(self) -> str:
+        """The report's."""
+        return str(self.args[3])
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value} in the report of epoch {self.epoch}; report it as absent"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochReport:
     """The state of a run after an epoch, or at the step where a number stopped being finite.
@@ -42,7 +69,7 @@ class EpochReport:
         for group in (self.metrics, self.health):
             for name, value in group.items():
                 if not math.isfinite(value):
-                    raise ValueError(f"{name} is {value} in the report of epoch {self.epoch}; report it as absent")
+                    raise NotFinite(name, value, self.epoch, self.phase)
 
     def to_json(self) -> dict[str, Any]:
         """One line of `history.jsonl`, empty groups left out."""

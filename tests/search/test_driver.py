@@ -381,6 +381,15 @@ def test_a_training_that_breaks_off_without_a_verdict_is_not_complete(tmp_path: 
     assert (record.state, record.pruned_by) == ("pruned", "non_finite")
 
 
+def test_a_task_that_reports_nan_is_pruned_with_a_sentence(tmp_path: Path) -> None:
+    chosen = plan(start_from=(StartPoint("nan", {"act": "nan"}),), budget=Budget(trials=2))
+    record = run(chosen, tmp_path).records[0]
+    assert (record.state, record.pruned_by, record.epochs) == ("pruned", "non_finite", 2)
+    assert record.why == f"epoch 3: the task reports {METRIC} as nan; what cannot be computed is absent"
+    assert record.violations == {"health": (1 + 1 / 3) / 2}
+    assert sorted(stored(tmp_path)[0].intermediate_values) == [1, 2]
+
+
 def test_a_task_without_checkpoints_starts_over_and_keeps_one_curve(tmp_path: Path) -> None:
     driver, study = driver_of(plan(), tmp_path)
     key = driver.ask().key

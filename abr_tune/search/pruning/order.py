@@ -146,7 +146,8 @@ class Level:
             return
         self._stale = False
         groups: dict[float, list[int]] = {}
-        for number, mark in self._marks.items():
+        # In the order of the numbers, so that equal trials share the room alike whoever came first.
+        for number, mark in sorted(self._marks.items()):
             groups.setdefault(mark[0], []).append(number)
         self._keys.clear()
         for violation, numbers in groups.items():
