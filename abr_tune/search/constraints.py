@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from abr_tune.plan.plan import Bound, Constraint
 
 HEALTH = "health"
 """The constraint every plan has: not to be stopped by a health rule; its violation says how bad it was."""
+OVER: Final = "limits"
+"""The constraint of a plan with limits of time or memory per trial."""
 
 
 def missed(bound: Bound, value: float) -> float:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from abr_tune.limits import noted
 from abr_tune.plan.overrides import ImpossibleOptions, resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
@@ -25,10 +27,12 @@ from abr_tune.search.pruning import Field, Outlook, levels, milestones
 from abr_tune.search.spending import Spending
 from abr_tune.search.study import ended_record
 from abr_tune.search.takeover import take_over
+from abr_tune.search.trust import Trust
 from abr_tune.trial import TrialStep, training_config
+from core.health.odds import State
 from core.report import EpochReport
 
-EndedBy = Literal["budget", "time", "failures", "signal"]
+EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement"]
 """failures: nothing but failed trials came of the search, or as many of them as its whole budget."""
 RETRIES: Final = 2
 """Times a trial is started again after its worker died."""
@@ -51,6 +55,7 @@ class Driver:
         interrupted: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         proposer: Callable[[Setting], Proposer] | None = None,
+        baseline: float | None = None,
     ) -> None:
         self._plan = plan
         self._study = study
@@ -64,6 +69,7 @@ class Driver:
         self._field = Field(plan.pruner, plan.objectives)
         self._proposals = Proposals(plan, rungs, proposer)
         self._spending = Spending(plan, clock)
+        self._trust = Trust(plan, baseline, keep=study.note)
         self._open: dict[int, OpenTrial] = {}
         self._training: set[int] = set()
         """Open trials that are not paused."""
@@ -117,7 +123,7 @@ class Driver:
             if job is not None:
                 return job
         self._prune_paused()
-        return None
+        return self._go_on(self._open[self._queue.popleft()]) if self._queue else None
 
     def report(self, key: int, step: TrialStep) -> Ruling:
         """Note an epoch, tell the listener, and rule."""
@@ -126,12 +132,10 @@ class Driver:
             self._note(trial, report)
             trial.last = report
         trial.broken = None if report.complete else report
-        for verdict in step.verdicts:
+        trial.verdict, told = self._trust.judge(trial, step)
+        for verdict in told:
             self._listener(VerdictGiven(key, verdict))
-        if step.stop:
-            trial.verdict = step.stop
-            return "stop"
-        return self._rank(trial)
+        return "stop" if trial.verdict is not None else self._rank(trial)
 
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. One that was told to pause waits from now on to be promoted."""
@@ -140,6 +144,9 @@ class Driver:
             trial.stage = "paused"
             self._training.discard(key)
             self._field.wait(key)
+        elif trial.recalled and trial.verdict is None:
+            trial.recalled = False
+            self._queue.append(key)
         elif trial.silent:
             self.crash(key, "the task's train yielded no report")
         else:
@@ -155,6 +162,11 @@ class Driver:
         if trial.stage == "pausing":
             self.finish(key)
             return
+        if (limit := noted(self._folder.trial(key))) is not None:
+            trial.verdict = limit
+            self._listener(VerdictGiven(key, limit))
+            self._end({key: self._ending(trial)})
+            return
         trial.losses += 1
         if trial.losses <= RETRIES:
             self._queue.append(key)
@@ -166,7 +178,8 @@ class Driver:
         if self._ended_by is not None:
             return
         signal, gave_up = self._interrupted(), self._spending.gave_up
-        self._ended_by = "signal" if signal else "failures" if gave_up else "budget" if self.done else "time"
+        spent: EndedBy = "no_improvement" if self._trust.stalled else "budget"
+        self._ended_by = "signal" if signal else "failures" if gave_up else spent if self.done else "time"
         if self._open:
             metrics = {number: trial.last.metrics for number, trial in self._open.items() if trial.last is not None}
             self._study.interrupt({number: trial.epoch for number, trial in self._open.items()}, metrics)
@@ -176,7 +189,12 @@ class Driver:
 
     def _take_over(self) -> None:
         """Learn from the trials the study holds, and queue those an earlier driver left unfinished."""
-        for stored in self._study.stored():
+        found = self._study.stored()
+        for stored in sorted(found, key=lambda each: each.ended):
+            if stored.record.state not in {"running", "waiting"}:
+                states = map(State.from_json, stored.states)
+                self._trust.ended(stored.record, states, waited=stored.waited)
+        for stored in found:
             trial = take_over(
                 stored,
                 folder=self._folder,
@@ -193,7 +211,8 @@ class Driver:
                     self._queue.append(trial.number)
 
     def _may_begin(self) -> bool:
-        return not self._exhausted and self._spending.may_begin(len(self._open))
+        over = self._exhausted or self._trust.stalled
+        return not over and self._spending.may_begin(len(self._open))
 
     def _outlook(self) -> Outlook:
         arriving = None if self._may_begin() else sum(not self._field.arrived(number) for number in self._training)
@@ -210,10 +229,13 @@ class Driver:
         return chosen
 
     def _promote(self, trial: OpenTrial) -> Job:
+        self._wake(trial)
+        return self._go_on(trial)
+
+    def _wake(self, trial: OpenTrial) -> None:
         self._field.go_on(trial.number)
         self._training.add(trial.number)
         trial.stage, trial.cleared = "training", trial.epoch
-        return self._go_on(trial)
 
     def _begin(self) -> Job | None:
         """Record the next proposal and begin it; None when its values make no valid options: that is a failed trial."""
@@ -257,6 +279,7 @@ class Driver:
             config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data_from(folder)),
             since=trial.epoch,
             milestones=tuple(age for age in due if age > judged),
+            leave=self._trust.leave(trial),
         )
 
     def _note(self, trial: OpenTrial, report: EpochReport) -> None:
@@ -284,9 +307,12 @@ class Driver:
         trial.cleared = trial.epoch
         if self._field.reached(number, trial.epoch) in self._levels:
             self._proposals.progress(number, self._field.curve(number, self._levels))
-        trial.verdict = self._field.judge(number, trial.epoch)
-        if trial.verdict is not None:
-            return "stop"
+        if trial.audited is not None:
+            return "go_on"
+        verdict = self._field.judge(number, trial.epoch)
+        if verdict is not None:
+            trial.verdict = None if self._trust.audits(trial, verdict) else verdict
+            return "go_on" if trial.verdict is None else "stop"
         if not self._field.pauses or not self._field.at_rung(number, trial.epoch) or self._is_next(number):
             return "go_on"
         trial.stage = "pausing"
@@ -304,16 +330,22 @@ class Driver:
         return chosen == number
 
     def _prune_paused(self) -> None:
-        """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
+        """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands.
+
+        Only now is it stopped; of the paused trials, those that are audited go on to their end.
+        """
         if self._training or not self._open:
             return
         outlook = self._outlook()
-        self._end(
-            {
-                number: pruned(trial, self._field.left_behind(number, outlook), self._plan)
-                for number, trial in self._open.items()
-            }
-        )
+        endings = {}
+        for number, trial in self._open.items():
+            why = self._field.left_behind(number, outlook)
+            if self._trust.audits(trial, why):
+                self._wake(trial)
+                self._queue.append(number)
+            else:
+                endings[number] = replace(pruned(trial, why, self._plan), waited=True)
+        self._end(endings)
 
     def _ending(self, trial: OpenTrial) -> Ending:
         return ending_of(trial, self._plan, self._field.worth)
@@ -327,7 +359,10 @@ class Driver:
             curve = self._field.curve(number)
             self._field.leave(number, complete=ending.state == "complete")
             self._proposals.learn(number, observation(ending.state, ending.values, ending.violations, curve))
-            self._listener(TrialFinished(ended_record(number, trial.name, trial.values, ending)))
+            record = ended_record(number, trial.name, trial.values, ending)
+            self._listener(TrialFinished(record))
+            if (alarm := self._trust.ended(record, trial.states, waited=ending.waited)) is not None:
+                self._listener(alarm)
 
 
 def _usual_length(plan: Plan) -> int | None:

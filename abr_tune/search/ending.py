@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from abr_tune.plan.plan import Plan
-from abr_tune.search.constraints import HEALTH, violations
+from abr_tune.limits import LIMITS
+from abr_tune.plan.plan import Constraint, Criterion, Plan
+from abr_tune.search.constraints import HEALTH, OVER, violations
 from abr_tune.search.events import TrialState
 from abr_tune.search.ledger import Ending
 from abr_tune.search.observation import Observation, Values
 from abr_tune.trial import plain
 from core.health import Verdict
+from core.health.odds import State
 from core.health.severity import severity
 from core.report import EpochReport
+from core.tasks.task import Objective
 
 Stage = Literal["training", "pausing", "paused"]
 """Somebody trains it or is about to; it was told to pause and its worker has not let go of it yet; it waits."""
@@ -45,6 +48,12 @@ class OpenTrial:
     """Workers that died under it."""
     seconds: dict[int, float] = field(default_factory=dict)
     """Epoch -> how long it took."""
+    audited: Mapping[str, Any] | None = None
+    """The first verdict that the audit let it run on past: rule, why, epoch."""
+    states: set[State] = field(default_factory=set)
+    """Of health, in which it was seen."""
+    recalled: bool = False
+    """Its worker has obeyed a stop that is not to be: it goes on from its checkpoint."""
 
     @property
     def silent(self) -> bool:
@@ -71,10 +80,15 @@ def ending_of(trial: OpenTrial, plan: Plan, worth: Callable[[int, Values], Value
 
 
 def pruned(trial: OpenTrial, verdict: Verdict, plan: Plan) -> Ending:
-    """A trial that was stopped for a reason; how badly it had collapsed is a constraint it missed."""
+    """A trial that was stopped for a reason; how badly it had collapsed is a constraint it missed.
+
+    So is a limit, by the share of its epochs that it did not get to: such a trial is no collapse, and no candidate.
+    """
     why = {"pruned_by": verdict.rule, "why": verdict.why, "evidence": plain(verdict.evidence)}
-    collapse = severity(verdict)
-    return _ending(trial, "pruned", plan, why, missed={HEALTH: collapse} if collapse > 0 else {})
+    missed = {HEALTH: severity(verdict)}
+    if verdict.rule in LIMITS:
+        missed = {OVER: 1 - trial.epoch / trial.length if trial.length else 1.0}
+    return _ending(trial, "pruned", plan, why, missed={name: miss for name, miss in missed.items() if miss > 0})
 
 
 def failed(trial: OpenTrial, error: str, plan: Plan) -> Ending:
@@ -104,10 +118,13 @@ def _ending(
     attributes: dict[str, Any] = {"epoch": trial.epoch, "seconds": round(sum(trial.seconds.values()), 3)}
     if trial.last is not None:
         metrics = dict(trial.last.metrics)
-        deciding = (*plan.objectives, *plan.constraints, *plan.gate)
+        deciding: tuple[Objective | Constraint | Criterion, ...] = (*plan.objectives, *plan.constraints, *plan.gate)
         headline = {each.metric for each in deciding} & metrics.keys()
         attributes |= {"metrics": metrics} | {name: metrics[name] for name in sorted(headline)}
-    return Ending(state=state, values=values, violations=missed or {}, attributes=attributes | said)
+    if trial.audited is not None:
+        attributes["audited"] = dict(trial.audited)
+    states = tuple(sorted(state.to_json() for state in trial.states))
+    return Ending(state=state, values=values, violations=missed or {}, attributes=attributes | said, states=states)
 
 
 def _absent(trial: OpenTrial, metric: str) -> Verdict:

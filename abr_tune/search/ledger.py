@@ -24,6 +24,10 @@ class Ending:
     violations: Mapping[str, float] = field(default_factory=dict)
     """Constraint -> by how much it was missed, 0 where it was met."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+    """Of health, in which it was seen on its way."""
+    waited: bool = False
+    """It was pruned where it was paused, because the search was over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,11 @@ class StoredTrial:
     """Coordinate -> value; empty for a start point outside the space."""
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     """Of these coordinates, as they were then."""
+    ended: float = 0.0
+    """When it ended, in seconds: an order."""
+    states: tuple[str, ...] = ()
+    waited: bool = False
+    """As its `Ending` had them."""
 
 
 class Ledger(Protocol):
@@ -84,6 +93,10 @@ class Ledger(Protocol):
 
         Raises `ValueError` for a complete trial without values, and for one that has ended already.
         """
+        ...
+
+    def note(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """Keep something of a trial that has not ended."""
         ...
 
     def park(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -100,9 +100,11 @@ def search(
         baselines=baselines,
         objectives=plan.objectives,
         cpus=plan.resources.cpus,
+        limits=plan.limits,
     )
     with catch_signals() as interruption:
-        driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption))
+        baseline = baselines.get(plan.objective.metric)
+        driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption), baseline=baseline)
         _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
             driver, shared, interruption
         )

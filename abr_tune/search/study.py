@@ -44,6 +44,9 @@ PARKED: Final = "abr_tune:parked"
 CURVE: Final = "abr_tune:curve"
 """System attribute: epoch, age, violation and all objectives of each epoch, where that is more than Optuna's own
 intermediate values say: several objectives, an age that is not the epoch, constraints that are missed."""
+WAY: Final = "abr_tune:way"
+"""System attribute of a trial that has ended: the states of health it was in, and whether it was pruned while paused
+because the search was over."""
 CONSTRAINTS: Final = "constraints"
 """System attributes `constraints:<name>`, as Optuna's samplers read them, and `constraints`, the list of their values,
 as its dashboard does; above 0: missed."""
@@ -326,8 +329,15 @@ class Study:
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             row = {"trial_id": self._ids[number], "objective": place, "value": stored, "value_type": kind}
             session.execute(insert(models.TrialValueModel), [row])
+        if ending.states or ending.waited:
+            way = {WAY: {"states": ending.states, "waited": ending.waited}}
+            self._set_attributes(session, number, way, models.TrialSystemAttributeModel)
         trial.state = state
         trial.datetime_complete = datetime.now()
+
+    def note(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """Keep something of a trial that has not ended, as user attributes."""
+        self._write(lambda session, _again: self._set_attributes(session, number, attributes))
 
     def park(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Remember that a running trial is paused after `epoch`, where it had these metrics."""
@@ -470,12 +480,16 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 
 def stored_of(trial: FrozenTrial) -> StoredTrial:
     """All that a search needs to know of a trial."""
+    way = trial.system_attrs.get(WAY, {})
     return StoredTrial(
         record=record_of(trial),
         points=points_of(trial),
         parked=PARKED in trial.system_attrs,
         raw=trial.params,
         distributions=trial.distributions,
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete is not None else 0.0,
+        states=tuple(way.get("states", ())),
+        waited=way.get("waited", False),
     )
 
 

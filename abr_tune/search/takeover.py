@@ -54,6 +54,7 @@ def _reopened(stored: StoredTrial, folder: RunFolder, length: int | None, field:
         # A driver that was killed may have died between a report and its ruling; one that was interrupted did not.
         cleared=record.epochs if record.state == "waiting" or stored.parked else 0,
         seconds={report.epoch: report.seconds for report in history},
+        audited=record.audited,
     )
     known = [report for report in history if report.complete and report.epoch == record.epochs]
     trial.last = known[-1] if known else None
