@@ -12,6 +12,7 @@ from abr_tune.replay.rules import RulesReport
 from abr_tune.replay.score import NEAR, SHARES, Row
 from abr_tune.report.wording import counted
 
+SAID: Final[Mapping[str, str]] = {"non_finite": "not finite"}
 LEGEND: Final = (
     "regret: (best - value) / (best - median of the bank), of the configuration that the method's own records would\n"
     "        recommend at that share of the budget, at its full length; mean over seeds, 0 is the best there is\n"
@@ -69,7 +70,7 @@ def rules_lines(rules: RulesReport) -> Iterator[str]:
     total = sum(rules.fates.values())
     yield "health rules alone, on every recorded run:"
     for fate, count in sorted(rules.fates.items(), key=lambda item: -item[1]):
-        yield f"  {count:4d} of {total} end {fate.replace('_', ' ')}; a rule stops {rules.stopped.get(fate, 0)} of them"
+        yield f"  {count:4d} of {total} end {SAID.get(fate, fate)}; a rule stops {rules.stopped.get(fate, 0)} of them"
     if rules.saved_of_bad is not None:
         yield f"  they save {rules.saved_of_bad:.1%} of the epochs of the runs that end {_or(BAD)},"
     yield (
@@ -120,5 +121,5 @@ def _at(curve: tuple[tuple[int, float], ...], spent: int) -> float:
 
 
 def _or(words: tuple[str, ...]) -> str:
-    plain = [word.replace("_", " ") for word in words]
+    plain = [SAID.get(word, word) for word in words]
     return f"{', '.join(plain[:-1])} or {plain[-1]}"

@@ -18,7 +18,7 @@ def test_a_table_and_the_rules(six: Path, capsys: pytest.CaptureFixture[str]) ->
     assert call("replay", str(six), "--methods", "ours,random", "--seeds", "2", "--budget", "6x", "--jobs", "1") == 0
     said = capsys.readouterr()
     assert "6 recorded configurations of 10 epochs" in said.out
-    assert "they save 40.0% of the epochs of the runs that end collapsed, diverged or non finite" in said.out
+    assert "they save 40.0% of the epochs of the runs that end collapsed, diverged or not finite" in said.out
     assert "20.0% of all epochs; of the ten best they stop 1, the best is unchanged" in said.out
     rows = {line.split("  ")[0]: line for line in said.out.splitlines()}
     assert rows["random"].split()[1:5] != []

@@ -8,15 +8,17 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from abr_tune.plan.plan import Pruner
+from abr_tune.plan.plan import Pruner, Sampler, SamplerName
 from abr_tune.replay.ground import Ground, Run
 from abr_tune.replay.methods import METHODS, MethodName, Terms, play
-from abr_tune.replay.nearest import Shelf
+from abr_tune.replay.nearest import Shelf, Snapped
 from abr_tune.replay.peers import Asked, OptunaPlayer, RayPlayer, asha
 from abr_tune.replay.replay import compare
 from abr_tune.replay.score import row, score
 from abr_tune.replay.simulate import BestComplete, BestLast, Played, simulate
 from abr_tune.search.executor import Ruling
+from abr_tune.search.observation import Exhausted, Observation, Setting
+from abr_tune.search.samplers import SAMPLERS
 from abr_tune.trial import TrialStep
 
 BEST, SECOND, MIDDLE, FLAT, BROKEN, FALLING = range(6)
@@ -101,6 +103,19 @@ def test_the_furthest_leads_until_something_is_complete(ground: Ground) -> None:
     assert [(at, run.number) for at, run in found.choices if run is not None] == [(1, FALLING), (20, BEST)]
     assert found.choice_at(0) is None
     assert [found.choice_at(at).number for at in (1, 19, 20, 99)] == [FALLING, FALLING, BEST, BEST]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["tpe", "optuna_tpe", "nsga2", "qmc", "random"])
+def test_every_sampler_is_told_what_is_trained_instead(ground: Ground, kind: SamplerName) -> None:
+    setting = Setting(space=ground.plan.space, options=Sampler(kind=kind), seed=1, objectives=ground.plan.objectives)
+    snapped = Snapped(SAMPLERS[kind](setting), Shelf(ground.plan.space, ground.runs))
+    for number in range(6):
+        assert snapped.propose(number) == snapped.taken[number].raw
+        snapped.progress(number, {1: (0.1,)})
+        snapped.learn(number, Observation(values=(0.1 * number,), curve={1: (0.1,), 10: (0.1 * number,)}))
+    assert sorted(run.number for run in snapped.taken.values()) == list(range(6))
+    with pytest.raises(Exhausted):
+        snapped.propose(6)
 
 
 def test_rays_best_is_the_best_last_value_however_short(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from itertools import product
 
 import plotly.graph_objects as go
 
-from abr_tune.report.figures.style import DASHES, PALETTE, figure_json, rounded, title
+from abr_tune.report.figures.style import COLOURS, DASHES, PALETTE, figure_json, rounded, title
 
 
 def regret_figure(lines: Mapping[str, tuple[Sequence[int], Sequence[float]]], leading: str) -> str:
@@ -16,16 +16,18 @@ def regret_figure(lines: Mapping[str, tuple[Sequence[int], Sequence[float]]], le
     The vertical axis is linear below 1, where the median of the bank lies, and cut off above 2.
     """
     figure = go.Figure()
-    looks = [(colour, dash) for dash, colour in product(DASHES, PALETTE)]
-    for (name, (epochs, regrets)), (colour, dash) in zip(lines.items(), looks, strict=False):
+    others = (colour for colour in PALETTE if colour != COLOURS["best"])
+    looks = iter([(colour, dash) for dash, colour in product(DASHES, tuple(others))])
+    for name, (epochs, regrets) in lines.items():
         strong = name == leading
+        colour, dash = (COLOURS["best"], "solid") if strong else next(looks)
         figure.add_trace(
             go.Scatter(
                 x=list(epochs),
                 y=rounded(regrets),
                 mode="lines",
                 name=title(name),
-                line={"color": "#000000" if strong else colour, "width": 3.5 if strong else 1.8, "dash": dash},
+                line={"color": colour, "width": 4 if strong else 1.8, "dash": dash},
             )
         )
     return figure_json(
