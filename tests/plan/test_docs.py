@@ -1,11 +1,14 @@
 """docs/space-file.md: complete, and its examples can be used as they stand."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from abr_tune.plan.editor import editor_schema
 from abr_tune.plan.load import KEYS, load_plan
 from abr_tune.plan.methods import PRUNERS, SAMPLERS
 from abr_tune.plan.plan import Confirm
@@ -16,6 +19,7 @@ from abr_tune.plan.yaml import dump, parse
 PAGE = (Path(__file__).parents[2] / "docs" / "space-file.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 ROWS = {match[1]: match[0] for match in re.finditer(r"^\| `(\w+)` \|.*$", PAGE, re.MULTILINE)}
+SCHEMA = json.loads(editor_schema())
 BASE = {
     "task": "abr",
     "search": {"optimizer.lr": {"log": [1e-5, 1e-2]}},
@@ -26,7 +30,9 @@ BASE = {
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.partition(":")[0])
 def test_every_example_is_valid(write: Callable[[str], Path], example: str) -> None:
-    load_plan(write(dump({**BASE, **parse(example, "x").data})))
+    whole = {**BASE, **parse(example, "x").data}
+    load_plan(write(dump(whole)))
+    jsonschema.Draft7Validator(SCHEMA).validate(whole)
 
 
 def test_every_key_has_a_row_and_all_but_names_an_example() -> None:
