@@ -17,14 +17,14 @@ from core.tasks.task import Objective
 
 SPACE = Space(
     (
-        Parameter("lr", Range(1e-4, 1.0, log=True)),
+        Parameter("lr", Range(1e-4, 1.0, log=True), points=5),
         Parameter("layers", IntRange(1, 4)),
         Parameter("loss", Choice(("cross_entropy", "focal"))),
-        Parameter("gamma", Range(0.0, 4.0), (Condition("loss", ("focal",)),)),
-        Parameter("boundaries", OrderedList(2, (0.1, 0.9))),
+        Parameter("gamma", Range(0.0, 4.0), (Condition("loss", ("focal",)),), points=3),
+        Parameter("boundaries", OrderedList(2, (0.1, 0.9)), points=3),
     )
 )
-SQUARE = Space((Parameter("a", Range(0.0, 1.0)), Parameter("b", Range(0.0, 1.0))))
+SQUARE = Space((Parameter("a", Range(0.0, 1.0), points=5), Parameter("b", Range(0.0, 1.0), points=5)))
 ONE = (Objective("score"),)
 TWO = (Objective("score"), Objective("cost", "minimize"))
 ALL = pytest.mark.parametrize("kind", SAMPLERS)
@@ -137,8 +137,7 @@ def test_two_objectives(kind: SamplerName) -> None:
 
 @LEARNERS
 def test_what_learns_proposes_more_of_the_good(kind: SamplerName) -> None:
-    space = Space((Parameter("a", Range(0.0, 1.0)), Parameter("b", Range(0.0, 1.0))))
-    sampler = proposer(kind, space=space)
+    sampler = proposer(kind, space=SQUARE)
     near = 0
     trials = 120 if kind == "nsga2" else 40
     for number in range(trials):

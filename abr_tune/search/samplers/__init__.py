@@ -15,12 +15,13 @@ from abr_tune.search.observation import Proposer, Setting
 from abr_tune.search.samplers.coordinates import distribution, seed_of
 from abr_tune.search.samplers.grid import Grid
 from abr_tune.search.samplers.stock import CMAES, GP, NSGA2, TPE, Stock
+from abr_tune.search.samplers.tpe import Tpe
 from abr_tune.search.samplers.uniform import Qmc, Random
 
 __all__ = ["SAMPLERS", "distribution", "seed_of"]
 
 SAMPLERS: Final[Mapping[SamplerName, Callable[[Setting], Proposer]]] = {
-    "tpe": partial(Stock, kind=TPE),
+    "tpe": Tpe,
     "optuna_tpe": partial(Stock, kind=TPE),
     "gp": partial(Stock, kind=GP),
     "cmaes": partial(Stock, kind=CMAES),

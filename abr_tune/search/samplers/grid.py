@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Final
 
 import numpy as np
 
 from abr_tune.errors import UserError
-from abr_tune.plan.space import Categorical, Coordinate, Int, Raw, Space
+from abr_tune.plan.grid import LARGEST_GRID, combinations, grid_values
+from abr_tune.plan.space import Raw, Space
 from abr_tune.search.observation import Curve, Exhausted, Observation, Setting
 from abr_tune.search.samplers.coordinates import collect, seed_of
-
-POINTS: Final = 5
-"""Values tried of a range of numbers that does not say how many."""
-LARGEST: Final = 100_000
-"""Combinations of the largest grid that is searched; nobody trains more of them."""
 
 
 class Grid:
@@ -23,10 +18,13 @@ class Grid:
 
     Optuna's grid knows no conditions; this one lists each configuration once, whatever is inactive in it. A trial whose
     configuration lies on the grid counts as visited, whoever proposed it; one that failed is not repeated.
-    Raises `UserError` for a grid of more than `LARGEST` combinations.
+    Raises `UserError` for a grid of more than `LARGEST_GRID` combinations, `ValueError` for a range of numbers that
+    does not say how many of its values are tried: a plan has neither.
     """
 
     def __init__(self, setting: Setting) -> None:
+        if combinations(setting.space, enough=LARGEST_GRID) > LARGEST_GRID:
+            raise UserError(f"the grid of this space has more than {LARGEST_GRID:,} combinations")
         cells = list(_cells(setting.space))
         order = np.random.default_rng(seed_of(setting.seed, 0)).permutation(len(cells))
         self._left = {_key(cells[i]): cells[i] for i in order}
@@ -48,30 +46,15 @@ class Grid:
         return dict(self._left.pop(next(iter(self._left))))
 
 
-def values(coordinate: Coordinate, points: int | None) -> Sequence[Raw]:
-    """The values of a coordinate on the grid: all choices, or `points` from end to end, fewer if there are fewer.
-
-    Without `points`, all whole numbers of a range, or `POINTS` of a range of numbers.
-    """
-    domain = coordinate.domain
-    if isinstance(domain, Categorical):
-        return domain.choices
-    if isinstance(domain, Int) and (points is None or domain.high - domain.low < points):
-        return range(domain.low, domain.high + 1)
-    points = points or POINTS
-    shares = np.linspace(0, 1, points) if points > 1 else [0.5]
-    return tuple(dict.fromkeys(coordinate.at(float(share)) for share in shares))
-
-
 def _cells(space: Space) -> Iterator[dict[str, Raw]]:
     """All configurations: an odometer over the active coordinates, whose last wheel turns fastest."""
     choices = {
-        side.name: values(side, item.points)
+        side.name: grid_values(side, item.points)
         for item in space.parameters
         for side in item.distribution.coordinates(item.path)
     }
     wheels: list[int] = []
-    for _ in range(LARGEST):
+    while True:
         raw = _at(space, choices, wheels)
         yield raw
         wheels = [*wheels, *[0] * (len(raw) - len(wheels))]
@@ -81,10 +64,6 @@ def _cells(space: Space) -> Iterator[dict[str, Raw]]:
         if not wheels:
             return
         wheels[-1] += 1
-    raise UserError(
-        f"sampler: grid: this space has more than {LARGEST:,} combinations; search fewer paths, give ranges fewer"
-        " `points`, or use qmc"
-    )
 
 
 def _at(space: Space, choices: Mapping[str, Sequence[Raw]], wheels: Sequence[int]) -> dict[str, Raw]:
