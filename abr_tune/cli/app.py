@@ -9,6 +9,7 @@ from abr_tune.cli.compare import compare
 from abr_tune.cli.dashboard import dashboard
 from abr_tune.cli.data import app as data
 from abr_tune.cli.evaluate import evaluate
+from abr_tune.cli.explain import explain
 from abr_tune.cli.export import export
 from abr_tune.cli.gate import gate
 from abr_tune.cli.init import init
@@ -45,6 +46,7 @@ for command in (
     predict,
     evaluate,
     gate,
+    explain,
     compare,
     report,
     dashboard,

@@ -1,0 +1,346 @@
+"""`abr-tune explain`: the ablation path of a run, really trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from rich.console import Console
+
+from abr_tune.ablation import Ablation, Configuration, Lever, Step, greedy, levers_between, together, told, with_lever
+from abr_tune.errors import UserError
+from abr_tune.plan import yaml
+from abr_tune.plan.config import Config, load_config
+from abr_tune.plan.load import load_plan
+from abr_tune.plan.overrides import ImpossibleOptions, resolve
+from abr_tune.plan.plan import Plan
+from abr_tune.repeats import difference_interval
+from abr_tune.report.ablation import FILE, conditions, start_of, surrogate, whole
+from abr_tune.report.wording import counted
+from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.executor import ExecutorName
+from abr_tune.search.launch import Cluster
+from abr_tune.search.search import Training, train_all
+from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
+from abr_tune.single import load
+from abr_tune.trial import HISTORY, read_history
+
+FOLDER: Final = "ablation"
+UNUSED: Final = ("pruner=none", "sampler=random", "from=null")
+"""What a described plan says otherwise than a space file, and nobody asks for here."""
+
+
+class Interrupted(Exception):
+    """A signal came; what was trained is kept, and the same command goes on."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How an explanation is carried out."""
+
+    executor: ExecutorName = "ray"
+    jobs: int = 1
+    seeds: int | None = None
+    """None: as many as confirmation had."""
+    budget: int | None = None
+    """Trainings it may take; None: two levers tried at each step."""
+    start: str | None = None
+    """Name of the start point, or `defaults`; None: the first start point."""
+    trust_code: bool = False
+
+
+def explain(run: RunFolder, means: Means, console: Console) -> Ablation:
+    """Train the way from a start point to the best configuration, and write `ablation.json`.
+
+    The random forest over the trials of the search says in which order the levers are worth trying; at each step the
+    most promising are trained on one seed, and the best of these on all of them. Whatever has been trained before is
+    not trained again. The end is not trained where confirmation has its runs.
+
+    Raises:
+        UserError: the run has no best configuration, its data have changed, no such start point, too small a budget.
+        Interrupted: a signal came.
+    """
+    case = _open(run, means)
+    first, forest = case.order()
+    seeds = case.seeds
+    steps, width = affordable(len(first), len(seeds), means.budget, end_known=bool(case.known))
+    levers = first if steps == len(first) else (*first[: steps - 1], together(first[steps - 1 :]))
+    cost = cost_of(steps, width, len(seeds), end_known=bool(case.known))
+    way = f"from {case.start_name} to {case.end_name}: {counted(len(first), 'lever')}"
+    console.print(f"{way}, at most {counted(cost, 'training')}", markup=False)
+    with ExitStack() as stack:
+        trainer = _Trainer(case, means, console, stack)
+        path = _walk(case, trainer, levers, width)
+    notes = [*forest, *_merged(first, levers), *trainer.notes]
+    ablation = replace(path, trainings=trainer.count, notes=tuple(notes))
+    write_json(run.path / FILE, ablation.to_json())
+    return ablation
+
+
+def cost_of(steps: int, width: int, seeds: int, *, end_known: bool) -> int:
+    """Trainings of a way of so many steps, with `width` levers tried at each while there is a choice."""
+    choices = sum(min(width, steps - step) + seeds - 1 for step in range(steps - 1))
+    return seeds + choices + (0 if end_known else seeds)
+
+
+def affordable(levers: int, seeds: int, budget: int | None, *, end_known: bool) -> tuple[int, int]:
+    """How many steps a budget of trainings pays for, and how many levers can be tried at each.
+
+    Raises:
+        UserError: it does not pay for one choice.
+    """
+    if budget is None:
+        return levers, min(2, levers)
+    for width in range(levers, 0, -1):
+        if cost_of(levers, width, seeds, end_known=end_known) <= budget:
+            return levers, width
+    for steps in range(levers - 1, 1, -1):
+        if cost_of(steps, 1, seeds, end_known=end_known) <= budget:
+            return steps, 1
+    least = cost_of(min(2, levers), 1, seeds, end_known=end_known)
+    raise UserError(f"a budget of {counted(budget, 'training')} is too small: the shortest way takes {least}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """What is to be explained."""
+
+    run: RunFolder
+    plan: Plan
+    described: Mapping[str, Any]
+    """`plan.yaml`."""
+    dataset: Any
+    baselines: Mapping[str, float]
+    start_name: str
+    start: Configuration
+    end_name: str
+    end: Configuration
+    levers: tuple[Lever, ...]
+    seeds: tuple[int, ...]
+    known: tuple[float, ...]
+    """The objective of the end on these seeds, from confirmation; empty where that has none."""
+    known_runs: tuple[str, ...]
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.plan.objective.direction == "maximize" else -1
+
+    def order(self) -> tuple[tuple[Lever, ...], list[str]]:
+        """The levers, most promising first, and where the order comes from."""
+        storage = storage_of(self.run.path)
+        trials = [] if storage is None else stored_trials(storage, str(self.described["name"]))
+        points = {trial.number: points_of(trial) for trial in trials}
+        records = [record_of(trial) for trial in trials]
+        forest, age = surrogate(self.described, records, points, self.plan.objective, tuple(self.end))
+        if forest is None:
+            return self.levers, ["The search has too few trials to say which lever to try first."]
+        said = f"Levers were tried in the order of a random forest over {forest.trials} trials at age {age}"
+        said += f" (it explains {max(0.0, forest.explained):.0%} of the variance out of bag)."
+        promising = greedy(
+            self.start, self.end, self.levers, lambda tried: [self.sign * value for value in forest.expect(tried)]
+        )
+        return promising, [said]
+
+
+def _open(run: RunFolder, means: Means) -> _Case:
+    """Read the run; data are loaded and compared with those it was made with."""
+    summary = run.read_summary() or {}
+    best = summary.get("best")
+    if best is None or not run.best_config.is_file():
+        raise UserError(f"run {run.name} has no best configuration to explain yet; see: abr-tune show {run.path}")
+    config = load_config(run.best_config, trust_code=means.trust_code)
+    plan = reopened(run, config, trust_code=means.trust_code)
+    described: Mapping[str, Any] = yaml.read(run.plan).data
+    try:
+        start_name, chosen = start_of(described, means.start)
+    except KeyError:
+        names = ", ".join((*(point.name for point in plan.start_from), "defaults"))
+        raise UserError(f"run {run.name} has no start point {means.start!r}; there are {names}") from None
+    paths = tuple(dict.fromkeys((*plan.space.paths, *chosen, *best["params"])))
+    start, end = (whole(described, values, paths) for values in (chosen, best["params"]))
+    levers = levers_between(start, end, conditions(described))
+    if not levers:
+        raise UserError(f"the best configuration is {start_name} itself: there is nothing to explain")
+    dataset = load(config)
+    if config.data is not None and config.task.fingerprint(dataset) != config.provenance.get("data_fingerprint"):
+        raise UserError(f"the data have changed since {run.path} was made: what is trained now could not be compared")
+    finalist = (summary.get("finalists") or [{}])[0]
+    known, runs = _confirmed(finalist)
+    wanted = means.seeds or len(known) or plan.confirm.seeds or 3
+    usable = bool(known) and wanted <= len(known)
+    return _Case(
+        run=run,
+        plan=plan,
+        described=described,
+        dataset=dataset,
+        baselines=config.task.baselines(dataset),
+        start_name=start_name,
+        start=start,
+        end_name=f"trial {best['trial']}",
+        end=end,
+        levers=levers,
+        seeds=tuple(plan.seed + 1 + index for index in range(wanted)),
+        known=known[:wanted] if usable else (),
+        known_runs=runs[:wanted] if usable else (),
+    )
+
+
+def reopened(run: RunFolder, config: Config, *, trust_code: bool) -> Plan:
+    """The plan of a run as it was resolved, with the data where `best.yaml` finds them."""
+    plan = load_plan(run.plan, overrides=UNUSED, trust_code=trust_code)
+    return replace(plan, file=run.best_config, data=config.data)
+
+
+def _confirmed(finalist: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """The fresh values of the best and their folders; none where a run broke or was trained on a fold."""
+    values = finalist.get("values") or ()
+    if finalist.get("folds") or None in values:
+        return (), ()
+    return tuple(values), tuple(finalist.get("runs") or ())
+
+
+@dataclass(slots=True)
+class _Trainer:
+    """Trains configurations, each seed once, and remembers what came of them."""
+
+    case: _Case
+    means: Means
+    console: Console
+    stack: ExitStack
+    count: int = 0
+    notes: list[str] = field(default_factory=list)
+    _seen: dict[Path, float] = field(default_factory=dict)
+    _cluster: Cluster | None = None
+
+    def values(self, wanted: Sequence[tuple[Configuration, int]]) -> list[float]:
+        """The objective of each configuration on its seed; those that are new are trained side by side."""
+        folders = [self.folder(configuration, seed) for configuration, seed in wanted]
+        new = {
+            folder: Training(options=self._options(configuration), seed=seed, folder=folder)
+            for folder, (configuration, seed) in zip(folders, wanted, strict=True)
+            if folder not in self._seen
+        }
+        if new:
+            self._train(list(new.values()))
+        return [self._seen[folder] for folder in folders]
+
+    def possible(self, configuration: Configuration) -> bool:
+        """Whether the task takes these settings together."""
+        try:
+            self._options(configuration)
+        except ImpossibleOptions:
+            return False
+        return True
+
+    def folder(self, configuration: Configuration, seed: int) -> Path:
+        """Named by what is trained, so that another budget or order finds it again."""
+        told = json.dumps(self._options(configuration).model_dump(mode="json", by_alias=True), sort_keys=True)
+        return self.case.run.path / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()[:10]}-{seed}"
+
+    def _options(self, configuration: Configuration) -> Any:
+        return resolve(self.case.plan.task.options, {**self.case.plan.train, **configuration})
+
+    def _train(self, trainings: list[Training]) -> None:
+        case, means = self.case, self.means
+        if means.executor == "ray" and self._cluster is None:
+            self._cluster = self.stack.enter_context(Cluster(jobs=means.jobs, resources=case.plan.resources))
+        batch = train_all(
+            trainings,
+            case.plan,
+            dataset=case.dataset,
+            baselines=case.baselines,
+            executor=means.executor,
+            jobs=means.jobs,
+            cluster=self._cluster,
+        )
+        if batch.signal is not None:
+            raise Interrupted(batch.signal)
+        for training in trainings:
+            self._seen[training.folder] = self._value(training.folder)
+        self.count += len(trainings)
+        self.console.print(f"  {counted(self.count, 'training')} done", markup=False, style="dim")
+
+    def _value(self, folder: Path) -> float:
+        """The objective at the end of a training; a run that broke counts as the trivial predictor."""
+        metric = self.case.plan.objective.metric
+        found = [report.metrics[metric] for report in read_history(folder / HISTORY) if metric in report.metrics]
+        if found:
+            return float(found[-1])
+        said = f"A training that broke before its first score counts as the trivial predictor ({metric})."
+        if metric not in self.case.baselines:
+            raise UserError(f"{folder} has no {metric}, and the task has no trivial score to count instead")
+        if said not in self.notes:
+            self.notes.append(said)
+        return float(self.case.baselines[metric])
+
+
+def _walk(case: _Case, trainer: _Trainer, levers: Sequence[Lever], width: int) -> Ablation:
+    """One lever after the other, each step trained."""
+    here, left, steps = dict(case.start), list(levers), []
+    before = trainer.values([(here, seed) for seed in case.seeds])
+    value, values = fmean(before), tuple(before)
+    while left:
+        lever, raced = _next(case, trainer, here, left, width)
+        left = [other for other in left if not set(other.paths) <= set(lever.paths)]
+        was, here = here, with_lever(here, lever, case.end)
+        last = not left and bool(case.known)
+        after = list(case.known) if last else trainer.values([(here, seed) for seed in case.seeds])
+        gain = case.sign * (fmean(after) - fmean(before))
+        interval = difference_interval([case.sign * each for each in before], [case.sign * each for each in after])
+        folders = [str(trainer.folder(here, seed).relative_to(case.run.path)) for seed in case.seeds]
+        steps.append(
+            Step(
+                lever=lever.name,
+                was={path: was[path] for path in lever.paths},
+                becomes={path: here[path] for path in lever.paths},
+                value=fmean(after),
+                gain=gain,
+                interval=interval,
+                told=told(gain, interval),
+                values=tuple(after),
+                runs=case.known_runs if last else tuple(folders),
+                raced=raced,
+            )
+        )
+        before = after
+    objective = case.plan.objective
+    return Ablation(
+        metric=objective.metric,
+        direction=objective.direction,
+        start=case.start_name,
+        end=case.end_name,
+        value=value,
+        values=values,
+        steps=tuple(steps),
+        seeds=case.seeds,
+    )
+
+
+def _next(
+    case: _Case, trainer: _Trainer, here: Configuration, left: Sequence[Lever], width: int
+) -> tuple[Lever, dict[str, float]]:
+    """The lever to change now, and what those that were tried gave on the first seed."""
+    tried = [lever for lever in left if trainer.possible(with_lever(here, lever, case.end))][:width]
+    if not tried:
+        return together(left) if len(left) > 1 else left[0], {}
+    if len(left) == 1 or len(tried) == 1:
+        return tried[0], {}
+    found = trainer.values([(with_lever(here, lever, case.end), case.seeds[0]) for lever in tried])
+    best = max(range(len(tried)), key=lambda index: (case.sign * found[index], -index))
+    return tried[best], {lever.name: value for lever, value in zip(tried, found, strict=True)}
+
+
+def _merged(first: Sequence[Lever], levers: Sequence[Lever]) -> list[str]:
+    if len(levers) == len(first):
+        return []
+    return [f"The last {len(first) - len(levers) + 1} levers are changed together: the budget did not pay for more."]
