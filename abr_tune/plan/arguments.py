@@ -12,7 +12,7 @@ from abr_tune.plan.explain import suggest
 from abr_tune.plan.overrides import option_paths
 from abr_tune.plan.schema import CriterionSection
 from abr_tune.plan.source import Source
-from abr_tune.plan.spread import DISTRIBUTIONS
+from abr_tune.plan.spread import BESIDE, DISTRIBUTIONS
 from abr_tune.plan.yaml import Loc, parse_value, printable
 
 
@@ -48,6 +48,8 @@ def apply_overrides(source: Source, overrides: Sequence[str], keys: Sequence[str
             and value.keys() & DISTRIBUTIONS
         ):
             source.override(("search", rest), value, label)
+        elif section == "search" and (hint := _beside(source, rest)) is not None:
+            source.override(("search", *hint), value, label)
         elif section in {"train", "search"} and section in keys and rest:
             pins.append(Pin(rest, value, label, bare=False))
         elif section in keys:
@@ -89,15 +91,25 @@ def _split(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise FileMistakes([Problem("", f"{printable(text)} is not key=value")])
-    if key.startswith("gate.") and value.lstrip()[:1] in {">", "<", "="}:
+    if key.startswith(("gate.", "constraints.")) and value.lstrip()[:1] in {">", "<", "="}:
         return key.strip(), value.strip()  # to YAML an unquoted > begins a block of text
     return key.strip(), parse_value(value)
+
+
+def _beside(source: Source, rest: str) -> Loc | None:
+    """Path and key, where `rest` is a searched path and a key beside its distribution, as in `optimizer.lr.guess`."""
+    path, _, key = rest.rpartition(".")
+    searched = source.data.get("search")
+    entry = searched.get(path) if isinstance(searched, dict) else None
+    return (path, key) if isinstance(entry, dict) and key in BESIDE else None
 
 
 def _below(section: str, rest: str) -> Loc:
     """The keys below a section; a metric's name may hold dots."""
     if not rest:
         return ()
+    if section == "constraints":
+        return (rest,)
     if section == "gate":
         metric, _, setting = rest.rpartition(".")
         return (metric, setting) if setting in CriterionSection.model_fields else (rest,)

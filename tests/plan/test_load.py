@@ -341,6 +341,25 @@ def test_set_changes_keys_fixed_options_and_distributions(small: Small) -> None:
     assert (plan.name, plan.data.train) == ("other", 50)
 
 
+def test_set_reaches_what_stands_beside_a_distribution_and_metrics_with_dots(small: Small) -> None:
+    plan = load_plan(
+        small(),
+        overrides=(
+            "search.optimizer.lr.guess=1e-4",
+            "search.optimizer.lr.confidence=high",
+            "constraints.val/peak/within_0.1_ms=> 0.5",
+            "limits.memory=1GiB",
+            "objective=[{maximize: val/class/f1_macro}, {minimize: val/class/ece}]",
+            "pruner.hyperband.reduction=2",
+        ),
+    )
+    assert plan.space.parameters[0].guess == Guess(1e-4, "high")
+    assert plan.constraints == (Constraint("val/peak/within_0.1_ms", Bound(">", 0.5)),)
+    assert plan.limits == Limits(bytes=1024**3)
+    assert len(plan.objectives) == 2
+    assert plan.pruner == Pruner(kind="hyperband", reduction=2)
+
+
 @pytest.mark.parametrize("key", ["loss.class_loss", "train.loss.class_loss", "search.loss.class_loss"])
 def test_set_on_a_searched_path_fixes_it_and_settles_what_depends_on_it(small: Small, key: str) -> None:
     start = "start_from:\n  - {name: x, loss.class_loss: focal, loss.focal.gamma: 1}\n"

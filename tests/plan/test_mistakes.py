@@ -403,6 +403,16 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(small: Small, mistak
         ("bugdet=3", "bugdet is not a key of the file or a training option | did you mean budget?"),
         ("optimizer.lr=fast", "optimizer.lr must be a number, not fast"),
         ("search.optimizer.lr={log: [1, -1]}", "log[2] must be above 0, not -1"),
+        ("search.optimizer.lr.guess=1", "guess: 1 is outside 1e-05 to 0.003"),
+        (
+            "search.optimizer.lr.gess=1",
+            "optimizer.lr.gess is not a training option | did you mean optimizer.lr?",
+        ),
+        (
+            "constraints.val/class/acuracy=> 1",
+            "val/class/acuracy is not a metric of this task | did you mean val/class/accuracy?",
+        ),
+        ("limits.memroy=1", "memroy is not a key of limits | did you mean memory?"),
         ("loss.weights.class", "loss.weights.class is not key=value"),
         ("epochs=[1", "while parsing a flow sequence: expected ',' or ']', but got '<stream end>'"),
         ("seed=!!python/name:os.system x", "tags such as tag:yaml.org,2002:python/name:os.system are not read"),
