@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from abr_tune.errors import AbrTuneError, UserError, unforeseen
 from abr_tune.plan import yaml
+from abr_tune.plan.changes import changes
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.plan import Plan
-from abr_tune.runs import RunFolder, write_atomically
+from abr_tune.runs import LOCK, RunFolder, write_atomically
 
 FIXED: Final = ("task", "data", "objective", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
@@ -23,23 +24,41 @@ NOT_COMPARABLE: Final = (
 
 
 @contextmanager
-def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], None]) -> Iterator[None]:
-    """Make or continue the folder and keep its log while the run lasts.
+def prepare(
+    folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], None], storage: str | None = None
+) -> Iterator[None]:
+    """Make or continue the folder and keep its log while the run lasts; `storage` is the study's, if not in the folder.
 
     Raises:
         UserError: the folder holds a run of something else; it is left as it is.
+        StorageFault: the study that is to be set aside cannot be reached.
         EnvironmentFault: the disk is full.
         OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
     if fresh:
-        _set_aside(folder, say)
+        _set_aside(folder, storage, say)
     described = describe_plan(plan)
     # Before the first event nothing was trained: a file that was mended meanwhile spoils no comparison.
     if folder.plan.exists() and folder.events.exists():
-        _refuse_another(folder, described)
+        stored: Mapping[str, Any] = yaml.read(folder.plan).data
+        _refuse_another(folder, stored, described)
+        for sentence in changes(stored, plan):
+            say(f"changed: {sentence}")
     folder.path.mkdir(parents=True, exist_ok=True)
     write_atomically(folder.space, plan.file.read_text(encoding="utf-8"))
     write_atomically(folder.plan, yaml.dump(described))
+    with kept_log(folder):
+        yield
+
+
+@contextmanager
+def kept_log(folder: RunFolder) -> Iterator[None]:
+    """Write messages, and how the run ended if it did not by itself, to the folder's log.
+
+    Raises:
+        EnvironmentFault: the disk is full.
+        OurFault: something unforeseen ended the run; the folder's log has the traceback.
+    """
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("abr_tune")
@@ -58,35 +77,37 @@ def prepare(folder: RunFolder, plan: Plan, *, fresh: bool, say: Callable[[str], 
         handler.close()
 
 
-def _refuse_another(folder: RunFolder, described: Mapping[str, Any]) -> None:
-    stored: Mapping[str, Any] = yaml.read(folder.plan).data
-    differences = [
+def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    found = [
         f"  {path}: was {old!r}, is {new!r}"
         for key in FIXED
-        for path, old, new in _differences(key, stored.get(key), described.get(key))
+        for path, old, new in differences(stored.get(key), described.get(key), key)
     ]
-    if differences:
-        raise UserError(
-            f"{folder.path} holds a run of something else:\n" + "\n".join(differences) + f"\n{NOT_COMPARABLE}"
-        )
+    if found:
+        raise UserError(f"{folder.path} holds a run of something else:\n" + "\n".join(found) + f"\n{NOT_COMPARABLE}")
 
 
-def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two resolved plans differ: the dotted path, what the old one says there and what the new one."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            yield from _differences(f"{path}.{key}", old.get(key), new.get(key))
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
         yield path, old, new
 
 
-def _set_aside(folder: RunFolder, say: Callable[[str], None]) -> None:
+def _set_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    if storage is not None:
+        from abr_tune.search.study import rename_study
+
+        rename_study(storage, folder.name, f"{folder.name}.{stamp}")
     if not folder.plan.exists():
         return
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     target = folder.path.with_name(f"{folder.name}.{stamp}")
     # The folder itself stays: the lock of its driver lies in it.
     target.mkdir()
     for entry in folder.path.iterdir():
-        if entry.name != ".driver":
+        if entry.name != LOCK:
             entry.rename(target / entry.name)
     say(f"the earlier run was set aside: {target}")

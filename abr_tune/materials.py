@@ -36,6 +36,8 @@ class Launch:
     executor: ExecutorName = "ray"
     address: str | None = None
     """A running Ray; None: one of its own."""
+    join: bool = False
+    """Work beside the driver of the run, if it has one."""
     fresh: bool = False
     """Set an earlier run of the name aside."""
     json: bool = False
@@ -45,10 +47,12 @@ class Launch:
     started: float = field(default_factory=time.monotonic)
     """Monotonic time at which the command began."""
 
-    def jobs_for(self, cpus: int) -> int:
-        """Trials at a time when each is given `cpus` cores."""
+    def jobs_for(self, cpus: int) -> int | None:
+        """Trials at a time when each is given `cpus` cores; None: as many as the cluster at `address` has room for."""
         if self.executor == "inline":
             return 1
+        if self.address is not None:
+            return self.jobs
         return self.jobs or max(1, environment.cores() // cpus)
 
 
@@ -70,7 +74,7 @@ class Materials:
     @property
     def jobs(self) -> int:
         """Trials at a time."""
-        return self.launch.jobs_for(self.plan.resources.cpus)
+        return 1 if self.cluster is None else self.cluster.jobs
 
 
 def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, cluster: Cluster | None) -> Materials:
@@ -94,9 +98,11 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         confirmation_seeds=confirmation_seeds(plan),
         fingerprint=fingerprint,
         code=plan.code_from(folder.path),
-        launch={"executor": launch.executor, "jobs": launch.jobs_for(plan.resources.cpus), "storage": launch.storage},
+        launch={"executor": launch.executor, "jobs": 1 if cluster is None else cluster.jobs, "storage": _storage(launch)},
     )
-    write_json(folder.environment, described)
+    # A driver that joins is one of several; the run is described by its first.
+    if not launch.join:
+        write_json(folder.environment, described)
     return Materials(
         plan=plan,
         launch=launch,
@@ -133,16 +139,37 @@ def _refuse_other_data(folder: RunFolder, fingerprint: str) -> None:
         )
 
 
+def _storage(launch: Launch) -> str | None:
+    """The storage's URL as it may be written down."""
+    from abr_tune.search.storage import without_password
+
+    return None if launch.storage is None else without_password(launch.storage)
+
+
 def _refuse_other_storage(folder: RunFolder, launch: Launch) -> None:
-    """A new study beside old trials would take their checkpoints for its own."""
+    """A new study beside old trials would take their checkpoints for its own, and old trials need their files."""
     if not folder.trial(0).exists():
+        _refuse_trials_elsewhere(folder, launch)
         return
     before = json.loads(folder.environment.read_text(encoding="utf-8"))["launch"]["storage"]
-    if before != launch.storage:
+    if before != _storage(launch):
         kept = "in its own study.db" if before is None else "in another storage"
         raise UserError(f"the study of {folder.path} is kept {kept}: leave --storage as it was, or use --fresh")
     if before is None and not folder.study.exists():
         raise UserError(f"{folder.path} has trials but no study.db, which says what became of them; use --fresh")
+
+
+def _refuse_trials_elsewhere(folder: RunFolder, launch: Launch) -> None:
+    """The study may have been begun with another results folder, on another machine for instance."""
+    if launch.storage is None or folder.events.exists():
+        return
+    from abr_tune.search.study import named_trials
+
+    if count := named_trials(launch.storage, folder.name):
+        raise UserError(
+            f"the study {folder.name} in this storage has {count} trials whose files are not in {folder.path}: "
+            "run it with the results folder it was begun in, give this run another name with --name, or use --fresh"
+        )
 
 
 def _baselines(plan: Plan, dataset: Any) -> Mapping[str, float]:

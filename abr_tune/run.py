@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from abr_tune.confirm import confirm
@@ -16,12 +17,14 @@ from abr_tune.console import Scoreboard, stderr_console, visible, watching
 from abr_tune.errors import Exit
 from abr_tune.export import write_best
 from abr_tune.finalists import Finalist
-from abr_tune.folder import prepare
+from abr_tune.folder import kept_log, prepare
 from abr_tune.gate import judge_gate, verdict_of
+from abr_tune.join import await_first, leader, refuse_led
 from abr_tune.journal import journal
 from abr_tune.materials import Launch, Materials, gather, refuse_missing_resources
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
+from abr_tune.plan.tasks import code_root
 from abr_tune.plan.space import OutsideSpace
 from abr_tune.report.wording import counted
 from abr_tune.report.write import write_report
@@ -50,13 +53,15 @@ def run(plan: Plan, launch: Launch) -> Exit:
     watch = _Stopwatch(launch.started)
     if launch.address is None:
         refuse_missing_resources(plan.resources)
-    with sole_driver(folder.path), ExitStack() as stack:
-        stack.enter_context(prepare(folder, plan, fresh=launch.fresh, say=console.print))
-        cluster = None
-        if launch.executor == "ray":
-            jobs = launch.jobs_for(plan.resources.cpus)
-            cluster = stack.enter_context(Cluster(jobs=jobs, resources=plan.resources, address=launch.address))
-        materials = gather(plan, launch, folder, console, cluster)
+    with sole_driver(folder.path, join=launch.join) as first, ExitStack() as stack:
+        if launch.join and (not first or leader(launch.storage, plan.name)):
+            return _beside(plan, launch, folder, watch, stack)
+        refuse_led(launch.storage, plan.name)
+        launch = replace(launch, join=False)
+        say = partial(console.print, markup=False)
+        prepared = prepare(folder, plan, fresh=launch.fresh, say=say, storage=launch.storage)
+        stack.enter_context(prepared)
+        materials = gather(plan, launch, folder, console, _cluster(plan, launch, stack))
         outcome = _search(materials, watch)
         if outcome.signal is not None:
             return _interrupted(materials, outcome.records, outcome.signal, watch)
@@ -70,12 +75,47 @@ def run(plan: Plan, launch: Launch) -> Exit:
         return _conclude(materials, outcome, confirmation.finalists, watch)
 
 
+def _cluster(plan: Plan, launch: Launch, stack: ExitStack) -> Cluster | None:
+    if launch.executor == "inline":
+        return None
+    jobs = launch.jobs_for(plan.resources.cpus)
+    code = None if launch.address is None else code_root(plan.task_name)
+    return stack.enter_context(Cluster(jobs=jobs, resources=plan.resources, address=launch.address, code=code))
+
+
+def _beside(plan: Plan, launch: Launch, folder: RunFolder, watch: _Stopwatch, stack: ExitStack) -> Exit:
+    """Work on the search of another driver until it ends; that one confirms and reports."""
+    console = stderr_console()
+    if not await_first(folder, plan, launch.storage, lambda said: console.print(said, style="dim")):
+        console.print("the first driver of this run ended before it began the search", markup=False)
+        return Exit.DONE
+    stack.enter_context(kept_log(folder))
+    materials = gather(plan, launch, folder, console, _cluster(plan, launch, stack))
+    outcome = _search(materials, watch)
+    if outcome.signal is not None:
+        console.print(f"left the search to its other drivers; join again with: {launch.command}", markup=False)
+        return Exit(128 + outcome.signal)
+    console.print(parting(outcome, launch.command), markup=False)
+    return Exit.DONE
+
+
+def parting(outcome: Outcome, command: str) -> str:
+    """What a driver that joined says when the search has ended."""
+    mine = f"the search has ended; this driver finished {counted(outcome.finished_here, 'trial')} of it"
+    if outcome.led:
+        return f"{mine}; the first driver confirms and reports"
+    return f"{mine}; its first driver is gone, so nothing is confirmed yet: {command}"
+
+
 def why_it_ended(outcome: Outcome) -> str | None:
     """Why a search ended before its trials were spent, and what to do; None where they were."""
     states = Counter(record.state for record in outcome.records)
     if outcome.ended_by == "time":
         waiting = counted(states["waiting"], "unfinished trial")
         return f"the time budget is over; {waiting} waiting, and the same command goes on with a new budget"
+    if outcome.ended_by == "no_improvement":
+        ended = states["complete"] + states["pruned"]
+        return f"nothing better came any more: ended after {counted(ended, 'trial')}; a larger no_improvement goes on"
     if outcome.ended_by == "failures":
         failed = counted(states["failed"], "failed trial")
         return f"given up after {failed}; each that raised has a traceback.txt in its folder; the same command goes on"
@@ -128,6 +168,7 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
             executor=launch.executor,
             jobs=materials.jobs,
             storage=launch.storage,
+            join=launch.join,
             listener=tell,
             cluster=materials.cluster,
         )

@@ -8,10 +8,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TextIO
 
 from abr_tune.errors import UserError
+from abr_tune.processes import Process, this_process
+
+LOCK: Final = ".driver"
+"""File in a run folder that its driver keeps locked, and that says who it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,13 @@ class RunFolder:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Put `text` at `path` so that a reader sees the old file or the new one, never half of one."""
+    """Put `text` at `path` so that a reader sees the old file or the new one, never half of one.
+
+    What is no file, a device for instance, is written to and stays what it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -134,30 +145,73 @@ def find_run(name_or_path: str, out: Path = Path("results")) -> Path:
     raise UserError(f"no run {name_or_path!r} in {out} and no run folder at that path; {hint}")
 
 
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """Who drives a run, as its lock file says."""
+
+    process: Process
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.process} since {self.since}"
+
+
 @contextmanager
-def sole_driver(folder: Path) -> Iterator[None]:
+def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
     """Hold a run for one driver; the lock goes with the process, however it ends.
+
+    Gives whether this process is that driver: with `join`, another may be.
 
     Raises:
         UserError: another process drives this run, or the folder cannot be written to.
     """
+    with _lock_file(folder) as lock:
+        first = _locked(lock)
+        if not first and not join:
+            raise UserError(
+                f"run {folder.name} is being driven by {_read(lock) or 'another process'}; "
+                f"stop it first with `abr-tune stop {folder}`, or give this one another name with --name"
+            )
+        if first:
+            lock.truncate(0)
+            said = {"process": this_process().to_json(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+            lock.write(json.dumps(said))
+            lock.flush()
+        yield first
+
+
+def driver_of(folder: Path) -> Driving | None:
+    """Who drives a run now, as far as its lock tells; None when nobody does."""
+    if not (folder / LOCK).exists():
+        return None
+    with _lock_file(folder) as lock:
+        return None if _locked(lock) else _read(lock)
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as fault:
+        raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
+
+
+def _locked(lock: TextIO) -> bool:
+    """Whether the lock could be had; closing the file gives it back."""
     import fcntl
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".driver").open("a+", encoding="utf-8")
-    except OSError as fault:
-        raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
-    with file as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UserError(
-                f"run {folder.name} is being driven by {lock.read().strip() or 'another process'}; "
-                f"stop it first, or give this one another name with --name"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-        lock.flush()
-        yield
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(lock: TextIO) -> Driving | None:
+    """What the holder of the lock wrote; None when it has not yet."""
+    lock.seek(0)
+    try:
+        said = json.loads(lock.read())
+        return Driving(Process.from_json(said["process"]), said["since"])
+    except (ValueError, KeyError, TypeError):
+        return None

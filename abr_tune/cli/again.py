@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
 
 
-def typed_again(context: typer.Context, *, without: str = "") -> str:
-    """The command with every argument and option it was given, except the option called `without`."""
-    given = {name: value for name, value in context.params.items() if _was_typed(context, name) and name != without}
+def typed_again(context: typer.Context, *, without: str = "", instead: Mapping[str, Any] | None = None) -> str:
+    """The command with every argument and option it was given, except the option called `without`.
+
+    `instead` has other values for some of them: a URL without its password.
+    """
+    params = context.params | dict(instead or {})
+    given = {name: value for name, value in params.items() if _was_typed(context, name) and name != without}
     words = ["abr-tune", context.info_name or ""]
     for parameter in context.command.params:
         if parameter.name in given:

@@ -33,7 +33,11 @@ def run(
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", metavar="URL", help="Optuna storage; default: study.db in the run folder."),
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Where the study is kept, e.g. postgresql+psycopg://user@host/db; default: study.db in the run folder.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every trial and of the sampler.")] = None,
     executor: Annotated[
@@ -46,6 +50,9 @@ def run(
             "--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own on this machine."
         ),
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Work beside the driver of this run; needs PostgreSQL and a shared folder.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set an earlier run of this name aside and start anew.")
     ] = False,
@@ -66,29 +73,44 @@ def run(
       abr-tune run search_spaces/phase1.yaml --trials 10 --set train.epochs=5 --name quick
 
       abr-tune run search_spaces/smoke.yaml --executor inline --json > summary.json
+
+      abr-tune run search_spaces/phase1.yaml --storage postgresql+psycopg://me@localhost/studies --join
     """
     from abr_tune.plan.load import load_plan
 
     plan = load_plan(
-        file, overrides=overrides or (), name=name, trials=trials, seconds=time_budget, seed=seed, trust_code=trust_code
+        file,
+        overrides=overrides or (),
+        name=name,
+        trials=trials,
+        seconds=time_budget,
+        seed=seed,
+        trust_code=trust_code,
+        results=out,
     )
     if dry_run:
         from abr_tune.preview import preview
 
         preview(plan)
         raise typer.Exit
+    from abr_tune.join import refuse_unshared
     from abr_tune.materials import Launch
     from abr_tune.run import run as search
+    from abr_tune.search.storage import admitted
 
+    storage = None if storage is None else admitted(storage)
+    if join:
+        refuse_unshared(storage, fresh=fresh)
     launch = Launch(
         out=out,
         jobs=jobs,
         storage=storage,
         executor=executor,
         address=address,
+        join=join,
         fresh=fresh,
         json=json,
-        command=typed_again(context, without="fresh"),
+        command=typed_again(context, without="fresh", instead={"storage": storage}),
         started=STARTED,
     )
     raise typer.Exit(search(plan, launch))

@@ -26,14 +26,15 @@ from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import Field, Outlook, levels, milestones
 from abr_tune.search.spending import Spending
 from abr_tune.search.study import ended_record
-from abr_tune.search.takeover import take_over
+from abr_tune.search.takeover import OPEN, Others
 from abr_tune.search.trust import Trust
 from abr_tune.trial import TrialStep, training_config
 from core.health.odds import State
 from core.report import EpochReport
 
-EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement"]
-"""failures: nothing but failed trials came of the search, or as many of them as its whole budget."""
+EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement", "elsewhere"]
+"""failures: nothing but failed trials came of the search, or as many of them as its whole budget; elsewhere: the first
+driver ended the search for all that had joined it."""
 RETRIES: Final = 2
 """Times a trial is started again after its worker died."""
 
@@ -76,13 +77,24 @@ class Driver:
         self._queue: deque[int] = deque()
         """Those of them that nobody trains at the moment."""
         self._exhausted = False
+        self._ahead: Job | None = None
+        """What `ready` found."""
         self._ended_by: EndedBy | None = None
-        self._take_over()
+        self._others = Others(
+            folder=self._folder,
+            length=self._length,
+            levels=self._levels,
+            field=self._field,
+            proposals=self._proposals,
+            spending=self._spending,
+        )
+        with study.turn():
+            self._hear()
 
     @property
     def done(self) -> bool:
         """Whether no trial will be started any more and none is open."""
-        return not self._open and not self._may_begin()
+        return not (self._open or self._others.away or self._may_begin())
 
     @property
     def ended_by(self) -> EndedBy:
@@ -104,13 +116,26 @@ class Driver:
     def should_stop(self) -> bool:
         """Whether everything is to end now. Asked several times a second, so it also writes what is due."""
         self._study.flush_if_due()
-        return self._interrupted() or self.out_of_time
+        return self._interrupted() or self.out_of_time or self._study.over is not None
+
+    def ready(self) -> bool:
+        """Whether there is something to train now; other drivers may leave something at any time."""
+        self._ahead = self._ahead or self.ask()
+        return self._ahead is not None
 
     def ask(self) -> Job | None:
         """The next stretch of training: a trial to go on with, a start point, or the sampler's proposal."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            return ahead
         self._spending.start_clock()
         if self.should_stop():
             return None
+        with self._study.turn():
+            self._hear()
+            return self._choose()
+
+    def _choose(self) -> Job | None:
         if self._queue:
             return self._go_on(self._open[self._queue.popleft()])
         while True:
@@ -139,6 +164,8 @@ class Driver:
 
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. One that was told to pause waits from now on to be promoted."""
+        if not self._trains(key):
+            return
         trial = self._open[key]
         if trial.stage == "pausing":
             trial.stage = "paused"
@@ -152,12 +179,18 @@ class Driver:
         else:
             self._end({key: self._ending(trial)})
 
+    def _trains(self, key: int) -> bool:
+        """Not when it paused and another driver was quicker to go on with it than this one to hear of its end."""
+        return key in self._training
+
     def crash(self, key: int, error: str) -> None:
         """The user's code raised: the trial failed, and is not tried again."""
         self._end({key: failed(self._open[key], error, self._plan)})
 
     def lost(self, key: int, error: str) -> None:
         """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
+        if not self._trains(key):
+            return
         trial = self._open[key]
         if trial.stage == "pausing":
             self.finish(key)
@@ -179,7 +212,13 @@ class Driver:
             return
         signal, gave_up = self._interrupted(), self._spending.gave_up
         spent: EndedBy = "no_improvement" if self._trust.stalled else "budget"
-        self._ended_by = "signal" if signal else "failures" if gave_up else spent if self.done else "time"
+        early: EndedBy = "time" if self._study.over is None else "elsewhere"
+        self._ended_by = "signal" if signal else "failures" if gave_up else spent if self.done else early
+        with self._study.turn():
+            self._hear()
+            self._interrupt()
+
+    def _interrupt(self) -> None:
         if self._open:
             metrics = {number: trial.last.metrics for number, trial in self._open.items() if trial.last is not None}
             self._study.interrupt({number: trial.epoch for number, trial in self._open.items()}, metrics)
@@ -187,35 +226,42 @@ class Driver:
         self._training.clear()
         self._queue.clear()
 
-    def _take_over(self) -> None:
-        """Learn from the trials the study holds, and queue those an earlier driver left unfinished."""
-        found = self._study.stored()
-        for stored in sorted(found, key=lambda each: each.ended):
-            if stored.record.state not in {"running", "waiting"}:
+    def _hear(self) -> None:
+        """Learn from trials of other drivers, earlier or beside this one, and queue those they left unfinished."""
+        news = self._study.news()
+        for stored, _ in sorted(news, key=lambda each: each[0].ended):
+            if stored.record.state not in OPEN:
                 states = map(State.from_json, stored.states)
                 self._trust.ended(stored.record, states, waited=stored.waited)
-        for stored in found:
-            trial = take_over(
-                stored,
-                folder=self._folder,
-                length=lambda known: self._length(known.record.params),
-                levels=self._levels,
-                field=self._field,
-                proposals=self._proposals,
-                spending=self._spending,
-            )
+        for stored, free in news:
+            if (waits := self._open.get(stored.record.number)) is not None:
+                self._let_go(waits)
+            trial = self._others.hear(stored, free=free)
             if trial is not None:
                 self._open[trial.number] = trial
                 if trial.stage != "paused":
                     self._training.add(trial.number)
                     self._queue.append(trial.number)
 
+    def _let_go(self, trial: OpenTrial) -> None:
+        """Another driver has gone on with a trial that nobody trained; perhaps it paused it again, or ended it."""
+        del self._open[trial.number]
+        self._training.discard(trial.number)
+        if trial.number in self._queue:
+            self._queue.remove(trial.number)
+        self._others.claimed(trial)
+
+    @property
+    def _in_training(self) -> set[int]:
+        """Trials that are being trained or queued for it, wherever that is."""
+        return self._training | self._others.away.keys()
+
     def _may_begin(self) -> bool:
         over = self._exhausted or self._trust.stalled
-        return not over and self._spending.may_begin(len(self._open))
+        return not over and self._spending.may_begin(len(self._open) + len(self._others.away))
 
     def _outlook(self) -> Outlook:
-        arriving = None if self._may_begin() else sum(not self._field.arrived(number) for number in self._training)
+        arriving = None if self._may_begin() else sum(not self._field.arrived(number) for number in self._in_training)
         return Outlook(trials=self._plan.budget.trials, top=self._plan.confirm.top, arriving=arriving)
 
     def _next_paused(self) -> int | None:
@@ -223,7 +269,7 @@ class Driver:
         if not self._field.waiting:
             return None
         chosen = self._field.promotable(self._outlook())
-        in_training = len(self._open) - len(self._field.waiting)
+        in_training = len(self._open) + len(self._others.away) - len(self._field.waiting)
         if chosen is None and not self._may_begin() and self._spending.lacks_leaders(in_training):
             return self._field.furthest()
         return chosen
@@ -334,7 +380,7 @@ class Driver:
 
         Only now is it stopped; of the paused trials, those that are audited go on to their end.
         """
-        if self._training or not self._open:
+        if self._in_training or not self._open:
             return
         outlook = self._outlook()
         endings = {}

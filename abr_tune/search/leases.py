@@ -37,6 +37,10 @@ SECONDS_UNTIL_DEAD: Final = 60.0
 """A driver on another machine that was not heard of for so long is dead; on this one its process is looked for."""
 SECONDS_FOR_A_TURN: Final = 60
 """How long another driver's turn is waited for; one takes a fraction of a second."""
+LOST: Final = (
+    f"nothing was heard of this driver for over {SECONDS_UNTIL_DEAD:.0f} s, so its trials were given to others; "
+    "start it again to go on beside them"
+)
 TURNS: Final = 0x_AB_7E
 """First half of the key of PostgreSQL's advisory lock; the study's number is the other."""
 
@@ -116,10 +120,12 @@ class Lease:
         """
         standing = session.scalars(select(_Attribute.key).where(self._mine).with_for_update(read=True)).first()
         if self._lost or standing is None:
-            raise StorageFault(
-                f"nothing was heard of this driver for over {SECONDS_UNTIL_DEAD:.0f} s, so its trials were given to "
-                "others; start it again to join them"
-            )
+            raise StorageFault(LOST)
+
+    def check(self) -> None:
+        """Raise `StorageFault` when the lease is known to be lost."""
+        if self._lost:
+            raise StorageFault(LOST)
 
     def holders(self) -> list[Holder]:
         """The drivers whose leases stand, living or dead; this one too."""

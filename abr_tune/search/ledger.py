@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,8 +59,20 @@ class Ledger(Protocol):
         """The number of the next trial."""
         ...
 
-    def stored(self) -> Sequence[StoredTrial]:
-        """All trials, by number."""
+    def turn(self) -> AbstractContextManager[object]:
+        """While this is entered no other driver of the study decides anything that concerns all trials."""
+        ...
+
+    def news(self) -> Sequence[tuple[StoredTrial, bool]]:
+        """Trials that others may have changed since this was last asked, at first all, by number; only in a turn.
+
+        Each with whether it is free: unfinished, and to be gone on with by whoever resumes it.
+        """
+        ...
+
+    @property
+    def over(self) -> str | None:
+        """Why the first driver of the study has ended the search for all of them; None while it has not."""
         ...
 
     def begin(

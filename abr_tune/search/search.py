@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder
 from abr_tune.search.driver import RETRIES, Driver, EndedBy
-from abr_tune.search.events import Listener, TrialRecord
+from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
 from abr_tune.search.inline import run_inline
 from abr_tune.search.launch import Cluster
@@ -25,6 +26,9 @@ from abr_tune.trial import TrialStep, training_config
 from core.health import Verdict
 from core.report import EpochReport
 
+SECONDS_BETWEEN_LOOKS: Final = 1.0
+"""How often a driver that has nothing to train looks for what the others leave."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -34,7 +38,11 @@ class Outcome:
     ended_by: EndedBy
     signal: int | None
     records: tuple[TrialRecord, ...]
-    """All trials, by number, those of earlier commands included."""
+    """All trials, by number, those of earlier commands and of other drivers included."""
+    finished_here: int = 0
+    """Trials that ended in this process."""
+    led: bool = True
+    """Whether a first driver is there to confirm and report; only of one that joined can it be False."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,7 @@ def search(
     executor: ExecutorName,
     jobs: int,
     storage: str | None = None,
+    join: bool = False,
     address: str | None = None,
     listener: Listener = lambda _event: None,
     cluster: Cluster | None = None,
@@ -86,9 +95,11 @@ def search(
 
     `folder` is the run's folder and `storage` the study's URL, by default SQLite in that folder. `jobs` trials are
     trained at a time (inline: one). `cluster` is a Ray that is running already; without it one is started for this
-    search, or joined at `address`. Ctrl-C and SIGTERM are caught.
+    search, or joined at `address`. Ctrl-C and SIGTERM are caught. With `join` the search is that of another driver,
+    which ends it; on a storage that several may write, drivers that joined may come and go.
 
     Raises:
+        UserError: another driver searches this study, and it is not joined.
         StorageFault: the study cannot be reached; trials stay as they are and go on next time.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,20 +113,37 @@ def search(
         cpus=plan.resources.cpus,
         limits=plan.limits,
     )
-    with catch_signals() as interruption:
+    if study.shareable:
+        study.share(join=join)
+    finished = 0
+
+    def tell(event: Event) -> None:
+        nonlocal finished
+        finished += isinstance(event, TrialFinished)
+        listener(event)
+
+    with closing(study), catch_signals() as interruption:
         baseline = baselines.get(plan.objective.metric)
-        driver = Driver(plan, study, folder, listener, interrupted=lambda: bool(interruption), baseline=baseline)
-        _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
-            driver, shared, interruption
-        )
+        driver = Driver(plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline)
+        engine = _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
+        engine.run(driver, shared, interruption)
+        # Others may still train: what they leave unfinished, paused or dead, is gone on with here.
+        while study.lease is not None and not driver.done and not driver.should_stop():
+            if driver.ready():
+                engine.run(driver, shared, interruption)
+            else:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
         driver.stopped()
         records = tuple(study.records())
-        study.close()
+        led = study.led
+        study.leave(driver.ended_by)
     return Outcome(
         state="interrupted" if driver.ended_by == "signal" else "finished",
         ended_by=driver.ended_by,
         signal=interruption.signal,
         records=records,
+        finished_here=finished,
+        led=led,
     )
 
 

@@ -65,6 +65,17 @@ STATES: Final[Mapping[TrialState, State]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What shows, without reading all of an unfinished trial, whether somebody changed it."""
+
+    state: TrialState
+    owner: str | None
+    """As JSON; nobody's when None."""
+    parked: str | None
+    """As JSON."""
+
+
 @dataclass(slots=True)
 class _Unwritten:
     """Values of one trial that are not yet in the storage."""
@@ -108,12 +119,13 @@ class Study:
         self._ids: dict[int, int] = {}
         self._newest = -1
         """Optuna's id of the newest trial."""
-        self._unfinished: set[int] = set()
-        """Trials that had not ended when they were last read, those of this driver left out."""
+        self._unfinished: dict[int, Sign | None] = {}
+        """Trials that had not ended when they were last read, those of this driver left out -> their sign then."""
+        self._heard = False
         self._sides: dict[str, BaseDistribution] = {}
         """Coordinate as it is called in the study -> its distribution there."""
         for trial in self.trials():
-            self._see(trial)
+            self._see(trial, None)
 
     @property
     def next_number(self) -> int:
@@ -154,31 +166,78 @@ class Study:
         """While this is entered, no other driver decides what concerns all trials."""
         return self.lease.turn() if self.lease else nullcontext()
 
-    def elsewhere(self) -> list[tuple[FrozenTrial, bool]]:
-        """What other drivers may have changed since this was last asked: their new and unfinished trials, by number.
+    @property
+    def over(self) -> str | None:
+        """Why the first driver ended the search, for one that joined it; None while it goes on."""
+        return None if self.lease is None or self.lease.first else self.lease.over
 
-        Each with whether it is free, to be gone on with by whoever resumes it: its driver is dead, or left it paused
-        or interrupted. Only within a turn; without other drivers there is nothing.
+    @property
+    def led(self) -> bool:
+        """Whether there is a first driver, this one or another, or it has ended the search in order."""
+        if self.lease is None or self.lease.first or self.lease.over is not None:
+            return True
+        return any(holder.first and not holder.dead for holder in self.lease.holders())
+
+    def leave(self, ended_by: str | None = None) -> None:
+        """Stop being one of the study's drivers; from the first one, `ended_by` ends the search for all."""
+        if self.lease is not None:
+            self.lease.release(ended_by)
+            self.lease = None
+
+    def news(self) -> list[tuple[StoredTrial, bool]]:
+        """Trials that others may have changed since this was last asked, at first all, by number; only in a turn.
+
+        Each with whether it is free: unfinished, and to be gone on with by whoever resumes it, because its driver is
+        dead or has left it paused or interrupted. Without other drivers there is nothing new.
         """
+        first, self._heard = not self._heard, True
         if self.lease is None:
-            return []
+            return [(stored_of(trial), not trial.state.is_finished()) for trial in self.trials()] if first else []
+        self.lease.check()
         holders = self.lease.holders()
         self.lease.bury([holder for holder in holders if holder.dead])
-        living = {holder.id for holder in holders if not holder.dead}
-        known = {self._ids[number] for number in self._unfinished}
-        trials = patiently(lambda _tries: self._storage._get_trials(self._study_id, None, known, self._newest))
+        living = {holder.id for holder in holders if not holder.dead} - {self.lease.id}
+        signs = {} if first else self._signs()
+        # Of a trial that is being trained elsewhere every look may show more; others show by their sign that they have.
+        known = {
+            self._ids[number]
+            for number, sign in self._unfinished.items()
+            if signs.get(number) != sign or _owner(signs.get(number)) in living
+        }
+        newest = -1 if first else self._newest
+        trials = patiently(lambda _tries: self._storage._get_trials(self._study_id, None, known, newest))
         for trial in trials:
-            self._see(trial)
-        return [(trial, not trial.state.is_finished() and _owner(trial) not in living) for trial in trials]
+            self._see(trial, _sign(trial))
+        return [
+            (stored_of(trial), not trial.state.is_finished() and _owner(_sign(trial)) not in living) for trial in trials
+        ]
 
-    def _see(self, trial: FrozenTrial) -> None:
+    def _signs(self) -> dict[int, Sign]:
+        """State, owner and pause of the unfinished trials, as they are now, by number."""
+        trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
+        of = {self._ids[number]: number for number in self._unfinished}
+
+        def read(_tries: int) -> dict[int, Sign]:
+            with Session(self._storage.engine) as session:
+                ids = list(of)
+                states = session.execute(select(trial.trial_id, trial.state).where(trial.trial_id.in_(ids))).all()
+                kept = select(attribute.trial_id, attribute.key, attribute.value_json)
+                wanted = attribute.trial_id.in_(ids) & attribute.key.in_((OWNER, PARKED))
+                said = {(found, key): value for found, key, value in session.execute(kept.where(wanted)).all()}
+            return {
+                of[found]: Sign(state, said.get((found, OWNER)), said.get((found, PARKED))) for found, state in states
+            }
+
+        return patiently(read) if of else {}
+
+    def _see(self, trial: FrozenTrial, sign: Sign | None) -> None:
         self._ids[trial.number] = trial._trial_id
         self._newest = max(self._newest, trial._trial_id)
         self._sides |= trial.distributions
         if trial.state.is_finished():
-            self._unfinished.discard(trial.number)
+            self._unfinished.pop(trial.number, None)
         else:
-            self._unfinished.add(trial.number)
+            self._unfinished[trial.number] = sign
             self._curves[trial.number] = {point.epoch: point for point in points_of(trial)}
 
     def begin(
@@ -308,7 +367,7 @@ class Study:
         for number in endings:
             self._unwritten.pop(number, None)
             self._curves.pop(number, None)
-            self._unfinished.discard(number)
+            self._unfinished.pop(number, None)
 
     def _finish(self, session: Session, number: int, ending: Ending, *, again: bool) -> None:
         state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
@@ -350,7 +409,7 @@ class Study:
 
         self._write(write)
         self._unwritten.pop(number, None)
-        self._unfinished.add(number)
+        self._unfinished[number] = Sign(TrialState.RUNNING, None, json.dumps(epoch))
 
     def resume(self, number: int) -> None:
         """A trial that was interrupted, paused or left by a dead driver runs again, and is this driver's."""
@@ -363,7 +422,7 @@ class Study:
             session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
 
         self._write(write)
-        self._unfinished.discard(number)
+        self._unfinished.pop(number, None)
 
     def interrupt(self, epochs: Mapping[int, int], metrics: Mapping[int, Mapping[str, float]]) -> None:
         """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished).
@@ -385,9 +444,12 @@ class Study:
 
     def close(self) -> None:
         """Write what is left and let go of the storage."""
-        self.flush()
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        try:
+            self.flush()
+        finally:
+            self.leave()
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def _write(self, change: Callable[[Session, bool], Answer]) -> Answer:
         """Make a change in one transaction; it is told whether it was tried before, and perhaps made."""
@@ -456,10 +518,14 @@ class Study:
             session.execute(delete(model).where(model.trial_id == self._ids[number], model.key.in_(keys)))
 
 
-def _owner(trial: FrozenTrial) -> str | None:
+def _sign(trial: FrozenTrial) -> Sign:
+    said = {key: json.dumps(trial.system_attrs[key]) for key in (OWNER, PARKED) if key in trial.system_attrs}
+    return Sign(trial.state, said.get(OWNER), said.get(PARKED))
+
+
+def _owner(sign: Sign | None) -> str | None:
     """The lease a trial belongs to."""
-    mark = trial.system_attrs.get(OWNER)
-    return None if mark is None else str(json.loads(mark)[0])
+    return None if sign is None or sign.owner is None else str(json.loads(json.loads(sign.owner))[0])
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
