@@ -83,7 +83,7 @@ def collapse_map(records: Sequence[TrialRecord]) -> CollapseMap:
     A trial has collapsed when a health rule stopped it, or would have and the audit let it run. Numeric levers are cut
     into stretches of about equally many trials.
     """
-    fate = dict(_fates(records))
+    fate = fates(records)
     counted = [record for record in records if record.number in fate]
     collapsed = sum(fate.values())
     whole = CollapseMap(trials=len(counted), collapsed=collapsed, left_out=len(_ended(records)) - len(counted))
@@ -105,20 +105,20 @@ def collapsed_by(record: TrialRecord) -> str | None:
     return rule if rule in SEVERITIES else None
 
 
-def _ended(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [record for record in records if record.state in {"complete", "pruned"}]
-
-
-def _fates(records: Sequence[TrialRecord]) -> Iterator[tuple[int, bool]]:
+def fates(records: Sequence[TrialRecord]) -> dict[int, bool]:
     """Trial -> whether it collapsed, of those that lived long enough to tell."""
     ended = _ended(records)
     ages = [record.epochs for record in ended if collapsed_by(record) is not None]
     needed = median_low(ages) if ages else 0
-    for record in ended:
-        if collapsed_by(record) is not None:
-            yield record.number, True
-        elif record.state == "complete" or record.epochs >= needed:
-            yield record.number, False
+    return {
+        record.number: collapsed_by(record) is not None
+        for record in ended
+        if collapsed_by(record) is not None or record.state == "complete" or record.epochs >= needed
+    }
+
+
+def _ended(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [record for record in records if record.state in {"complete", "pruned"}]
 
 
 def _why_absent(whole: CollapseMap) -> str:
