@@ -71,6 +71,8 @@ class Ground:
     """How many do not: start points tried all the same."""
     length: int
     """Epochs of the longest training."""
+    trivial: float | None = None
+    """The trivial predictor's score on the objective, where there is one."""
 
     @property
     def objective(self) -> Objective:
@@ -124,7 +126,11 @@ def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bo
     trials = bank.trials()
     runs = tuple(run for trial in trials if (run := _run(trial, plan, bank.facts["baselines"])) is not None)
     ground = Ground(
-        plan=plan, runs=runs, outside=len(trials) - len(runs), length=max((run.length for run in runs), default=0)
+        plan=plan,
+        runs=runs,
+        outside=len(trials) - len(runs),
+        length=max((run.length for run in runs), default=0),
+        trivial=bank.facts["baselines"].get(plan.objective.metric),
     )
     if len(ground.ranked) < 2 or ground.best == ground.median:
         raise UserError(

@@ -104,7 +104,9 @@ def _driven(
         return snapped[0]
 
     study = MemoryStudy()
-    driver = Driver(plan, study, Path("nowhere"), lambda _event: None, proposer=proposer)
+    driver = Driver(
+        plan, study, Path("nowhere"), lambda _event: None, proposer=proposer, baseline=ground.trivial if rules else None
+    )
     played = simulate(
         driver,
         lambda key: snapped[0].taken[key],

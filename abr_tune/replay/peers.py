@@ -23,7 +23,7 @@ from abr_tune.replay.nearest import Shelf
 from abr_tune.search.executor import Ruling
 from abr_tune.search.samplers import distribution
 from abr_tune.search.samplers.coordinates import collect
-from abr_tune.trial import TrialStep
+from abr_tune.trial import NO_LEAVE, Leave, TrialStep
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -37,6 +37,7 @@ class Asked:
 
     key: int
     since: int = 0
+    leave: Leave = NO_LEAVE
 
 
 class SnappedSampler(BaseSampler):

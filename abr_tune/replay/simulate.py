@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from abr_tune.replay.ground import Ground, Run
 from abr_tune.search.executor import Ruling
-from abr_tune.trial import TrialStep
+from abr_tune.trial import NO_LEAVE, Leave, TrialStep
 
 Ended = Literal["complete", "rule", "ranking", "non_finite", "failed", "paused", "open"]
 """paused: for good, as it turned out; open: still running when the budget was spent."""
@@ -26,6 +26,11 @@ class Stretch(Protocol):
     @property
     def since(self) -> int:
         """Epochs it has behind it."""
+        ...
+
+    @property
+    def leave(self) -> Leave:
+        """Which stops by health rules it need not obey."""
         ...
 
 
@@ -70,6 +75,7 @@ class Course:
     epochs: int = 0
     """Trained."""
     ended: Ended = "open"
+    leave: Leave = NO_LEAVE
 
 
 @dataclass(slots=True)
@@ -113,7 +119,8 @@ def simulate(
     order = 0
     while played.spent < budget:
         while len(due) < workers and (job := player.ask()) is not None:
-            played.courses.setdefault(job.key, Course(run_of(job.key))).ended = "open"
+            course = played.courses.setdefault(job.key, Course(run_of(job.key)))
+            course.ended, course.leave = "open", job.leave
             heapq.heappush(due, (played.elapsed + 1, order, job.key, job.since + 1))
             order += 1
         if not due:
@@ -126,10 +133,13 @@ def simulate(
             continue
         played.spent += 1
         course.epochs = epoch
-        step = _step(course.run, epoch)
-        ruling = player.report(key, step if rules else TrialStep(step.report))
+        step = _step(course, epoch, rules=rules)
+        ruling = player.report(key, step)
         if ruling != "go_on":
-            course.ended = "paused" if ruling == "pause" else "rule" if rules and step.stop else "ranking"
+            course.ended = "paused" if ruling == "pause" else "rule" if step.stop else "ranking"
+            player.finish(key)
+        elif step.stop is not None:
+            # The worker has obeyed the rule; a method that knows better hands the trial out again.
             player.finish(key)
         elif epoch >= _last(course.run, guarded=guarded):
             _over(player, course, key)
@@ -149,11 +159,13 @@ def _last(run: Run, *, guarded: bool) -> int:
     return run.length if broke and not guarded else len(run.steps)
 
 
-def _step(run: Run, epoch: int) -> TrialStep:
-    """The report of an epoch; of one that comes after a run broke off, that it is still broken."""
-    if epoch <= len(run.steps):
-        return run.steps[epoch - 1]
-    return TrialStep(replace(run.steps[-1].report, epoch=epoch))
+def _step(course: Course, epoch: int, *, rules: bool) -> TrialStep:
+    """What a worker says of an epoch; of one that comes after a run broke off, that it is still broken."""
+    steps = course.run.steps
+    if epoch > len(steps):
+        return TrialStep(replace(steps[-1].report, epoch=epoch))
+    report, verdicts = steps[epoch - 1].report, steps[epoch - 1].verdicts
+    return TrialStep(report, verdicts, course.leave.spares(report, verdicts)) if rules else TrialStep(report)
 
 
 def _over(player: Player, course: Course, key: int) -> None:

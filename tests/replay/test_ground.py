@@ -86,6 +86,7 @@ def test_the_nearest_configuration_left_is_taken_once() -> None:
 
 
 def test_what_is_inactive_in_either_does_not_count_but_the_other_category_does() -> None:
-    # from (a, 0.4): 1 + 0 to the first whatever its depth, 0.81 to the second
-    shelf = Shelf(SPACE, [run(0, kind="b", x=0.4, deep=10.0), run(1, kind="a", x=1.3)])
-    assert shelf.take({"kind": "a", "x": 0.4}).number == 1
+    # from (a, 0.4): 1 to the first whatever its depth, 1.21 to the second, 0.81 to the third
+    runs = [run(0, kind="b", x=0.4, deep=10.0), run(1, kind="a", x=1.5), run(2, kind="a", x=1.3)]
+    shelf = Shelf(SPACE, runs)
+    assert [shelf.take({"kind": "a", "x": 0.4}).number for _ in runs] == [2, 0, 1]

@@ -1,7 +1,7 @@
 """Simulated time, and what methods make of six runs that are known by heart."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import optuna
@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from abr_tune.plan.plan import Pruner, Sampler, SamplerName
+from abr_tune.plan.space import Raw
 from abr_tune.replay.ground import Ground, Run
 from abr_tune.replay.methods import METHODS, MethodName, Terms, play
 from abr_tune.replay.nearest import Shelf, Snapped
@@ -17,9 +18,9 @@ from abr_tune.replay.replay import compare
 from abr_tune.replay.score import row, score
 from abr_tune.replay.simulate import BestComplete, BestLast, Played, simulate
 from abr_tune.search.executor import Ruling
-from abr_tune.search.observation import Exhausted, Observation, Setting
+from abr_tune.search.observation import Curve, Exhausted, Observation, Setting
 from abr_tune.search.samplers import SAMPLERS
-from abr_tune.trial import TrialStep
+from abr_tune.trial import Leave, TrialStep
 
 BEST, SECOND, MIDDLE, FLAT, BROKEN, FALLING = range(6)
 
@@ -32,13 +33,14 @@ class Listed:
         self.rule = rule
         self.heard: list[tuple[int, int]] = []
         self.finished: list[int] = []
+        self.obeys = True
 
     def ask(self) -> Asked | None:
         return self.order.pop(0) if self.order else None
 
     def report(self, key: int, step: TrialStep) -> Ruling:
         self.heard.append((key, step.report.epoch))
-        ruling = "stop" if step.stop else self.rule(key, step.report.epoch)
+        ruling = "stop" if step.stop and self.obeys else self.rule(key, step.report.epoch)
         if ruling == "pause":
             self.order.insert(0, Asked(key, step.report.epoch))
         return ruling
@@ -90,6 +92,22 @@ def test_a_paused_run_goes_on_where_it_was(ground: Ground) -> None:
     assert found.courses[BEST].ended == "complete"
 
 
+def test_a_run_with_leave_goes_on_past_its_rules_but_not_past_nan(ground: Ground) -> None:
+    player = Listed([])
+    player.order = [Asked(key, leave=Leave(audited=True)) for key in (FLAT, BROKEN)]
+    found = played(ground, player, budget=100)
+    assert [(course.epochs, course.ended) for course in found.courses.values()] == [(10, "complete"), (3, "rule")]
+
+
+def test_a_worker_that_obeyed_a_rule_is_sent_back_where_the_method_knows_better(ground: Ground) -> None:
+    player = Listed([FLAT, BEST])
+    player.obeys = False
+    found = played(ground, player, budget=8)
+    assert player.heard == [(FLAT, epoch) for epoch in range(1, 6)] + [(BEST, epoch) for epoch in range(1, 4)]
+    assert player.finished == [FLAT]
+    assert found.courses[FLAT].ended == "open"
+
+
 def test_workers_train_side_by_side(ground: Ground) -> None:
     player = Listed([BEST, SECOND, MIDDLE])
     found = played(ground, player, budget=100, workers=2)
@@ -116,6 +134,39 @@ def test_every_sampler_is_told_what_is_trained_instead(ground: Ground, kind: Sam
     assert sorted(run.number for run in snapped.taken.values()) == list(range(6))
     with pytest.raises(Exhausted):
         snapped.propose(6)
+
+
+class Hearing:
+    """A sampler that always wants the same and writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def running(self, number: int, raw: Mapping[str, Raw]) -> None:
+        self.heard.append(("running", number, dict(raw)))
+
+    def progress(self, number: int, curve: Curve) -> None:
+        self.heard.append(("progress", number))
+
+    def learn(self, number: int, observation: Observation | None) -> None:
+        self.heard.append(("learn", number, observation))
+
+    def propose(self, number: int) -> dict[str, Raw]:
+        return {"slope": 0.049, "start": 0.2}
+
+
+def test_a_proposal_is_withdrawn_and_what_is_had_instead_runs(ground: Ground) -> None:
+    inner = Hearing()
+    Snapped(inner, Shelf(ground.plan.space, ground.runs)).propose(7)
+    had = {"slope": 0.05, "start": 0.2}
+    assert inner.heard == [("learn", 7, None), ("running", 7, had)]
+
+
+def test_only_what_ran_to_its_end_counts_as_complete(ground: Ground) -> None:
+    adviser = BestComplete(ground)
+    adviser.hear(ground.runs[MIDDLE], 10, 0.4, "complete")
+    adviser.hear(ground.runs[FALLING], 10, 0.61, "rule")
+    assert adviser.choice is ground.runs[MIDDLE]
 
 
 def test_rays_best_is_the_best_last_value_however_short(ground: Ground) -> None:
