@@ -14,10 +14,12 @@ from abr_tune.cli.export import export
 from abr_tune.cli.gate import gate
 from abr_tune.cli.init import init
 from abr_tune.cli.predict import predict
+from abr_tune.cli.replay import replay
 from abr_tune.cli.report import report
 from abr_tune.cli.run import run
 from abr_tune.cli.schema import schema
 from abr_tune.cli.show import ls, show, trials
+from abr_tune.cli.stop import stop
 from abr_tune.cli.train import train
 from abr_tune.cli.validate import validate
 from abr_tune.cli.verify import verify
@@ -37,6 +39,7 @@ for command in (
     init,
     validate,
     run,
+    stop,
     ls,
     show,
     trials,
@@ -53,6 +56,7 @@ for command in (
 ):
     app.command()(command)
 app.command()(bank)
+app.command()(replay)
 app.add_typer(data, name="data", help="Make, import and describe recordings.")
 app.command()(schema)
 app.command()(version)

@@ -90,3 +90,6 @@ def test_what_is_inactive_in_either_does_not_count_but_the_other_category_does()
     runs = [run(0, kind="b", x=0.4, deep=10.0), run(1, kind="a", x=1.5), run(2, kind="a", x=1.3)]
     shelf = Shelf(SPACE, runs)
     assert [shelf.take({"kind": "a", "x": 0.4}).number for _ in runs] == [2, 0, 1]
+    # from (b, 0.4, 6): 1 to the first, 1.21 to the second
+    shelf = Shelf(SPACE, [run(0, kind="a", x=0.4), run(1, kind="b", x=1.5, deep=6.0)])
+    assert shelf.take({"kind": "b", "x": 0.4, "deep": 6.0}).number == 0
