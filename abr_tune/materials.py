@@ -98,7 +98,11 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         confirmation_seeds=confirmation_seeds(plan),
         fingerprint=fingerprint,
         code=plan.code_from(folder.path),
-        launch={"executor": launch.executor, "jobs": 1 if cluster is None else cluster.jobs, "storage": _storage(launch)},
+        launch={
+            "executor": launch.executor,
+            "jobs": 1 if cluster is None else cluster.jobs,
+            "storage": _storage(launch),
+        },
     )
     # A driver that joins is one of several; the run is described by its first.
     if not launch.join:

@@ -24,8 +24,8 @@ from abr_tune.journal import journal
 from abr_tune.materials import Launch, Materials, gather, refuse_missing_resources
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
-from abr_tune.plan.tasks import code_root
 from abr_tune.plan.space import OutsideSpace
+from abr_tune.plan.tasks import code_root
 from abr_tune.report.wording import counted
 from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json

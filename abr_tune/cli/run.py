@@ -36,7 +36,7 @@ def run(
         typer.Option(
             "--storage",
             metavar="URL",
-            help="Where the study is kept, e.g. postgresql+psycopg://user@host/db; default: study.db in the run folder.",
+            help="Where the study is kept: postgresql+psycopg://user@host/db; default: study.db in the run folder.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every trial and of the sampler.")] = None,

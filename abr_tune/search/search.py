@@ -113,8 +113,6 @@ def search(
         cpus=plan.resources.cpus,
         limits=plan.limits,
     )
-    if study.shareable:
-        study.share(join=join)
     finished = 0
 
     def tell(event: Event) -> None:
@@ -123,6 +121,8 @@ def search(
         listener(event)
 
     with closing(study), catch_signals() as interruption:
+        if study.shareable:
+            study.share(join=join)
         baseline = baselines.get(plan.objective.metric)
         driver = Driver(plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline)
         engine = _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
