@@ -18,7 +18,7 @@ AUDIT: Final = 0.05
 """Share of the trials that run to their end whatever stops them, unless the file says otherwise.
 
 It costs about this share of the epochs that stopping saves: one in twenty. Without it nobody knows whether what was
-stopped would have ended well; with it a search of 100 trials estimates that on about five of them.
+stopped would have ended well; with it a search of 100 trials estimates that on up to five of them.
 """
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
