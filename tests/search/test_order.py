@@ -66,11 +66,19 @@ def test_several_objectives_rank_by_front_and_then_by_room() -> None:
     assert list(missed.order()) == [1, 0]
 
 
-def test_the_best_of_some_counts_only_among_the_first_places() -> None:
-    level = level_of((UP,), {number: ((number / 10,), 0.0) for number in range(10)})
-    assert level.first({3, 5}, 4) is None
-    assert level.first({3, 5}, 5) == 5
-    assert level.first({3, 5}, 0) is None
+@pytest.mark.parametrize("objectives", [(UP,), (UP, DOWN)])
+def test_who_waits_goes_on_only_from_the_first_places(objectives) -> None:
+    level = level_of(objectives, {number: ((number / 10, 0.5)[: len(objectives)], 0.0) for number in range(10)})
+    assert level.first() is None
+    level.wait(3)
+    level.wait(5)
+    assert [level.first(places) for places in (0, 4, 5, None)] == [None, None, 5, 5]
+    level.put(10, (0.9, 0.5)[: len(objectives)], 0.0)
+    assert level.first(5) is None
+    level.go_on(5)
+    assert (level.first(7), level.first(8), level.waiting) == (None, 3, {3})
+    level.drop(3)
+    assert level.first() is None
 
 
 @pytest.mark.parametrize("objectives", [(UP,), (UP, DOWN)])

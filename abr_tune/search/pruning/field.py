@@ -42,7 +42,6 @@ class Field:
         self._runners: dict[int, Runner] = {}
         self._levels: dict[tuple[int, int], Level] = {}
         """(age, bracket) -> the trials that got there."""
-        self._waiting: dict[tuple[int, int], set[int]] = {}
         self._place: dict[int, tuple[int, int]] = {}
         """Trial -> the level it waits at."""
         self._finished = Finished(objectives)
@@ -138,29 +137,27 @@ class Field:
         runner = self._runners[number]
         place = max(runner.by_age.keys() & runner.rungs), runner.bracket
         self._place[number] = place
-        self._waiting.setdefault(place, set()).add(number)
+        self._levels[place].wait(number)
 
     def go_on(self, number: int) -> None:
         """The trial is no longer paused."""
-        self._waiting[self._place.pop(number)].discard(number)
+        self._levels[self._place.pop(number)].go_on(number)
 
     def promotable(self, outlook: Outlook) -> int | None:
         """The paused trial that may go on: the best of the highest rung at which one is among the best share."""
-        for place in sorted(self._waiting, reverse=True):
-            waiting, level = self._waiting[place], self._levels[place]
-            if waiting:
-                found = level.first(waiting, self._method.places(len(level), self._pruner, outlook))
+        for _, level in sorted(self._levels.items(), key=lambda item: item[0], reverse=True):
+            if level.waiting:
+                found = level.first(self._method.places(len(level), self._pruner, outlook))
                 if found is not None:
                     return found
         return None
 
     def furthest(self) -> int | None:
         """The paused trial that is best at the highest age anybody waits at; of several brackets the best of all."""
-        age = max((place[0] for place, waiting in self._waiting.items() if waiting), default=0)
-        here = [place for place, waiting in self._waiting.items() if place[0] == age and waiting]
-        best = [(self._levels[place], self._levels[place].first(self._waiting[place], 10**9)) for place in here]
-        ranked = sorted((level.key(number), number) for level, number in best if number is not None)
-        return ranked[0][1] if ranked else None
+        held = [(age, level) for (age, _), level in self._levels.items() if level.waiting]
+        top = [level for age, level in held if age == max(age for age, _ in held)]
+        best = [(level.key(number), number) for level in top if (number := level.first()) is not None]
+        return min(best)[1] if best else None
 
     def left_behind(self, number: int, outlook: Outlook) -> Verdict:
         """Why a paused trial is pruned where it stands, now that the search is over."""
