@@ -35,6 +35,8 @@ class GateRow:
     result: Result
     why: str | None = None
     """Why a row without a value is no-go."""
+    next: tuple[str, ...] = ()
+    """What to try where it is missed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from abr_tune.errors import Exit
 from abr_tune.export import write_best
 from abr_tune.finalists import Finalist
 from abr_tune.folder import kept_log, prepare
-from abr_tune.gate import judge_gate, verdict_of
 from abr_tune.join import await_first, leader, refuse_led
 from abr_tune.journal import journal
+from abr_tune.judging import judge_run
 from abr_tune.materials import Launch, Materials, gather, refuse_missing_resources
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
@@ -34,7 +34,6 @@ from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
 from abr_tune.search.study import read_records, storage_of
 from abr_tune.summary import Spent, sentences, summarise
-from abr_tune.trial import HISTORY, read_history
 from core.tasks.task import Reference
 
 log = logging.getLogger(__name__)
@@ -236,6 +235,9 @@ def _summarise(
     references: Sequence[Reference] = (),
 ) -> dict[str, Any]:
     plan = materials.plan
+    gate = None
+    if finalists and plan.gate:
+        gate = judge_run(plan, materials.run, finalists[0], records, materials.baselines)
     summary = summarise(
         plan,
         state=state,
@@ -243,7 +245,7 @@ def _summarise(
         spent=_spent(plan, records, watch),
         baselines=materials.baselines,
         finalists=finalists,
-        gate=_gate(materials, finalists[0]) if finalists and plan.gate else None,
+        gate=gate.to_json() if gate else None,
         references=references,
         test=test or {},
     )
@@ -268,21 +270,3 @@ def _spent(plan: Plan, records: Sequence[TrialRecord], watch: _Stopwatch) -> Spe
         unpruned_epochs=sum(lengths),
         saved_by=dict(saved.most_common()),
     )
-
-
-def _gate(materials: Materials, best: Finalist) -> dict[str, Any]:
-    """The gate judged on the confirmed means; a criterion with `by_epoch` on the means at that epoch."""
-    plan, run = materials.plan, materials.run
-    folders = [run.path / fresh for fresh in best.runs]
-    histories = [read_history(folder / HISTORY) for folder in folders or [run.trial(best.trial)]]
-
-    def at(epoch: int | None) -> Mapping[str, float]:
-        if epoch is None:
-            return best.metrics
-        reports = [[report for report in history if report.epoch <= epoch][-1:] for history in histories]
-        found = [report.metrics for kept in reports for report in kept]
-        shared = set.intersection(*(set(metrics) for metrics in found)) if found else set()
-        return {name: sum(metrics[name] for metrics in found) / len(found) for name in shared}
-
-    judged = [judge_gate([criterion], at(criterion.by_epoch)) for criterion in plan.gate]
-    return verdict_of(row for each in judged for row in each.criteria).to_json()

@@ -86,6 +86,7 @@ def test_json_is_what_the_summary_holds() -> None:
                 "value": 0.51,
                 "result": "go",
                 "why": None,
+                "next": [],
             }
         ],
     }

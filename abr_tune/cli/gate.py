@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -11,6 +13,9 @@ from abr_tune.cli.arguments import Json, Out, Run
 
 def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     """Judge a run against its gate: go, investigate or no-go. Exits 1 on no-go.
+
+    Where a criterion is missed it says what to try next, from the run's own trials: who came nearer and with what
+    settings, which lever it goes with, whether it was met on the way and lost.
 
     Example: abr-tune gate phase1 && abr-tune run search_spaces/phase2.yaml
     """
@@ -28,9 +33,34 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
         typer.echo(dumps(judged, indent=2))
     else:
-        typer.echo(judged["verdict"])
-        for row in judged["criteria"]:
-            value = "absent" if row["value"] is None else f"{row['value']:.4g}"
-            investigate = f", investigate {row['investigate']}" if row.get("investigate") else ""
-            typer.echo(f"  {row['result']:12s} {row['metric']} {value} (go {row['go']}{investigate})")
+        for line in (*_lines(judged), *([] if judged["verdict"] == "go" else _rollback(folder.path))):
+            typer.echo(line)
     raise typer.Exit(Exit.NOTHING_COMPLETE if judged["verdict"] == "no-go" else Exit.DONE)
+
+
+def _lines(judged: Mapping[str, Any]) -> Iterator[str]:
+    yield judged["verdict"]
+    for row in judged["criteria"]:
+        value = "absent" if row["value"] is None else f"{row['value']:.4g}"
+        investigate = f", investigate {row['investigate']}" if row.get("investigate") else ""
+        why = f": {row['why']}" if row.get("why") else ""
+        yield f"  {row['result']:12s} {row['metric']} {value} (go {row['go']}{investigate}){why}"
+        for step in row.get("next", ()):
+            yield f"{'':15s}- {step}"
+
+
+def _rollback(folder: Path) -> Iterator[str]:
+    """Which single change helped and which hurt, where somebody has asked."""
+    from abr_tune.report.ablation import trained_ablation
+
+    way = trained_ablation(folder)
+    if way is None:
+        yield f"which single change helped, and which to take back: abr-tune explain {folder}"
+        return
+    for step in way.steps:
+        if step.told != "nothing told":
+            advice = "keep it" if step.told == "helped" else "take it back"
+            yield f"  {step.lever} {step.told} by {abs(step.gain or 0):.4g} on the way from {way.start}: {advice}"
+    idle = [step.lever for step in way.steps if step.told == "nothing told"]
+    if idle:
+        yield f"  {', '.join(idle)} brought nothing that seeds do not differ by anyway"

@@ -211,7 +211,8 @@ def test_a_time_budget_ends_the_search_and_the_leaders_are_still_confirmed(quick
     made = quick("--time", "1s", "--trials", 1000, "--set", "train.epochs=40")
     assert made.answer.code == 0, made.answer.err
     summary = made.summary
-    assert 0 < summary["trials"]["complete"] < 1000
+    # On a slow machine none is complete by then: the furthest is confirmed in its place.
+    assert summary["trials"]["complete"] < 1000
     assert summary["best"]["confirmed"]["seeds"] == 2
 
 
