@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +103,12 @@ class Ground:
     def top(self) -> frozenset[int]:
         """The ten best configurations."""
         return frozenset(run.number for run in self.ranked[:TOP])
+
+    @cached_property
+    def foresight(self) -> Mapping[int, float]:
+        """Epoch -> how well the values there rank the runs as their ends do: Spearman's correlation, at 1, 2, 4, ..."""
+        epochs = [2**power for power in range(20) if 2**power < self.length]
+        return {epoch: _agreement([run for run in self.ranked if epoch in run.curve], epoch) for epoch in epochs}
 
     def final(self, run: Run) -> float:
         """The value of a run at its end; the worst there is for one that has none."""
@@ -205,6 +211,16 @@ def _grace(trial: RecordedTrial, plan: Plan) -> int | None:
     allowed = rule.grace if rule is not None else 0
     ahead = [report.epoch for report in trial.whole if age(report, plan.objective.metric) <= allowed]
     return None if len(ahead) == len(trial.whole) else max(ahead, default=0)
+
+
+def _agreement(runs: Sequence[Run], epoch: int) -> float:
+    """0 where there is nothing to rank."""
+    here, there = [run.curve[epoch] for run in runs], [_final(run) for run in runs]
+    if len(set(here)) < 2 or len(set(there)) < 2:
+        return 0.0
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(here, there).statistic)
 
 
 def _final(run: Run) -> float:

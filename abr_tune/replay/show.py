@@ -42,6 +42,7 @@ def as_json(comparison: Comparison, ground: Ground, name: str) -> dict[str, Any]
         "best": ground.best,
         "median": ground.median,
         "epochs_per_training": ground.length,
+        "foresight": {str(epoch): value for epoch, value in ground.foresight.items()},
         "budget": comparison.budget,
         "workers": comparison.workers,
         "shares": list(SHARES),
@@ -58,6 +59,8 @@ def _about(comparison: Comparison, ground: Ground, name: str) -> Iterator[str]:
         f"bank {name}: {len(ground.runs)} recorded configurations of {ground.length} epochs{left_out}; "
         f"{ground.objective.metric} best {ground.best:.4f}, median {ground.median:.4f}"
     )
+    agreement = ", ".join(f"{value:.2f} at {epoch}" for epoch, value in ground.foresight.items())
+    yield f"how well values on the way rank the runs as their ends do (Spearman): {agreement}"
     if comparison.rows:
         yield (
             f"{comparison.rows[0].seeds} seeds, a budget of {comparison.budget} epochs "

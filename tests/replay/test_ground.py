@@ -23,6 +23,12 @@ def test_fates_and_regrets(ground: Ground) -> None:
     assert ground.regret(ground.runs[4]) == pytest.approx(5 / 3), "a run without an end is worth the worst"
 
 
+def test_how_much_early_values_say(ground: Ground) -> None:
+    # ends rank best, second, middle, falling, flat; after one epoch falling leads: ranks 2 3 4 1 5 against 1 2 3 4 5,
+    # 1 - 6 (1 + 1 + 1 + 9) / (5 * 24) = 0.4; after eight, 0.6 0.52 0.36 0.33 0.2 as at the end
+    assert ground.foresight == pytest.approx({1: 0.4, 2: 0.4, 4: 0.4, 8: 1.0})
+
+
 def test_the_rules_by_themselves(ground: Ground) -> None:
     report = rules_report(ground)
     assert report.fates == {"good": 3, "collapsed": 1, "non_finite": 1, "diverged": 1}
