@@ -30,6 +30,9 @@ def test_an_early_end_says_why_and_what_to_do() -> None:
     assert ended("time", WAITS, FAILED) == (
         "the time budget is over; 1 unfinished trial waiting, and the same command goes on with a new budget"
     )
+    assert ended("no_improvement", replace(WAITS, state="pruned"), FAILED) == (
+        "nothing better came any more: ended after 1 trial; a larger no_improvement goes on"
+    )
     assert ended("failures", FAILED, replace(FAILED, number=2)) == (
         "given up after 2 failed trials; each that raised has a traceback.txt in its folder; the same command goes on"
     )

@@ -7,8 +7,9 @@ the limits end it all the same. Its true ending counts like that of any trial.
 
 A paused trial is not stopped yet: an audited one waits at its rung like the others and may be promoted. Only when the
 search ends, and those never promoted are pruned, do the audited among them go on to their end. So nothing is spent on
-trials that would have been promoted anyway, the trials of the search meet the same rivals as without an audit, and the
-price is known: the rest of the training of a `share` of the trials that were stopped.
+trials that would have been promoted anyway, and the price is known: the rest of the training of a `share` of the trials
+that were stopped. Where rankings stop instead of pausing, an audited trial trains on at once, and its later values are
+among those that others are compared with; as it was behind, it hardly moves what they must reach.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ a rule does stop is known only from audited runs, which are a fair sample, and f
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -158,23 +160,35 @@ class Odds:
     def __init__(self, direction: Literal["maximize", "minimize"], baseline: float | None = None) -> None:
         self._sign = 1 if direction == "maximize" else -1
         self._baseline = None if baseline is None else self._sign * baseline
-        self._ended: deque[tuple[float | None, frozenset[State]]] = deque(maxlen=REMEMBERED)
-        self._counts: tuple[Counter[State], Counter[State]] | None = None
+        self._ended: deque[tuple[float, frozenset[State]]] = deque()
+        """Latest runs: objective, larger being better, minus infinity where it broke; states."""
+        self._all: list[float] = []
+        """Their objectives, ascending."""
+        self._by_state: dict[State, list[float]] = {}
+        """The same, of the runs that were in a state: counting is then a search in it, whatever is good by now."""
+        self._bar = math.inf
+        """What a run must reach to have ended well, larger being better; infinity while none did."""
 
     def learn(self, value: float | None, states: Iterable[State]) -> None:
         """A run has ended with this objective, None for one that broke; `states` are those it was in on its way."""
-        self._ended.append((None if value is None else self._sign * value, frozenset(states)))
-        self._counts = None
+        seen, reached = frozenset(states), -math.inf if value is None else self._sign * value
+        self._ended.append((reached, seen))
+        for values in self._lists(seen):
+            insort(values, reached)
+        if len(self._ended) > REMEMBERED:
+            oldest, before = self._ended.popleft()
+            for values in self._lists(before):
+                del values[bisect_left(values, oldest)]
+        self._bar = self._reached_by_good()
 
     def chance(self, state: State) -> Chance:
         """Of the runs that were in this state, how many ended well."""
-        good, runs = self._counts = self._counts or self._counted()
-        return Chance(good[state], runs[state])
+        values = self._by_state.get(state, [])
+        return Chance(len(values) - bisect_left(values, self._bar), len(values))
 
     def held(self) -> frozenset[State]:
         """States in which a rule's stop is held back, because runs in it often end well."""
-        _, runs = self._counts = self._counts or self._counted()
-        return frozenset(state for state in runs if self.chance(state).interval[0] > OFTEN)
+        return frozenset(state for state in self._by_state if self.chance(state).interval[0] > OFTEN)
 
     def hopeless(self, state: State, epoch: int) -> Verdict | None:
         """A stop by odds alone, once they are sharp; a run without any warning is left to the ranking."""
@@ -185,22 +199,13 @@ class Odds:
         evidence |= {"odds": chance.good / chance.runs, "upper": chance.interval[1]}
         return Verdict(level="stop", rule="learned_odds", why=why, epoch=epoch, evidence=evidence)
 
-    def _counted(self) -> tuple[Counter[State], Counter[State]]:
-        """State -> runs that ended well, and all runs."""
-        good: Counter[State] = Counter()
-        runs: Counter[State] = Counter()
-        bar = self._bar()
-        for value, states in self._ended:
-            runs.update(states)
-            if value is not None and bar is not None and value >= bar:
-                good.update(states)
-        return good, runs
+    def _lists(self, states: frozenset[State]) -> list[list[float]]:
+        return [self._all, *(self._by_state.setdefault(state, []) for state in states)]
 
-    def _bar(self) -> float | None:
-        """What a run must reach to have ended well, larger being better; None when none did."""
-        values = [value for value, _ in self._ended if value is not None]
-        if not values:
-            return None
+    def _reached_by_good(self) -> float:
+        whole = self._all[bisect_right(self._all, -math.inf) :]
+        if not whole:
+            return math.inf
         if self._baseline is None:
-            return median(values)
-        return (self._baseline + max(values)) / 2 if max(values) > self._baseline else None
+            return median(whole)
+        return (self._baseline + whole[-1]) / 2 if whole[-1] > self._baseline else math.inf

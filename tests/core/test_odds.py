@@ -169,8 +169,13 @@ def test_a_term_switched_on_late_is_as_old_as_its_training() -> None:
     assert state_of(report(500), [], None).quarter == 0
 
 
-def test_old_runs_are_forgotten() -> None:
-    assert taught(*[0.6] * (REMEMBERED + 5)).chance(STUCK).runs == REMEMBERED
+def test_old_runs_are_forgotten_with_their_values() -> None:
+    odds = taught(*[0.6] * (REMEMBERED + 5))
+    assert odds.chance(STUCK).runs == REMEMBERED
+    odds = taught(0.9, *[0.5] * (REMEMBERED - 1), baseline=0.2)  # the bar is 0.55
+    assert odds.chance(STUCK).good == 1
+    odds.learn(0.5, [])  # the 0.9 goes, and the bar is 0.35
+    assert (odds.chance(STUCK).good, odds.chance(STUCK).runs) == (REMEMBERED - 1, REMEMBERED - 1)
 
 
 def test_every_condition_has_its_words_and_every_rule_that_lasts_is_one() -> None:
