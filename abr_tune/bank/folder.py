@@ -33,6 +33,8 @@ CONFIGURATIONS: Final = "configurations.parquet"
 FACTS: Final = "bank.json"
 SPACE: Final = "space.yaml"
 UNFINISHED: Final = "unfinished"
+KEYS: Final = ("task", "code", "set", "objectives", "baselines", "data_fingerprint", "names", "broke_off", "failed")
+"""What `bank.json` must say beside its format and seeds."""
 CONFIGURATION_SCHEMA: Final = pa.schema([("trial", pa.int32()), ("param", pa.string()), ("value", pa.string())])
 
 
@@ -93,7 +95,7 @@ class Bank:
             self.facts["failed"][number] = trial.error
 
     def trials(self) -> list[RecordedTrial]:
-        """Every trial with its reports, by number."""
+        """Every trial with its reports, by number. Raises `ValueError` when a row of the tables makes no sense."""
         params: dict[int, dict[str, Any]] = {number: {} for number in self.numbers}
         for row in self.configurations:
             params[row["trial"]][row["param"]] = json.loads(row["value"])
@@ -127,6 +129,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
     spent = curves.filter(pc.equal(curves.column("metric").cast(pa.string()), SECONDS))
     known = {
         "trials": len(bank.numbers),
+        "rows": curves.num_rows,
         "epochs": pc.max(curves.column("epoch")).as_py() or 0,
         "seconds_per_epoch": round(pc.mean(spent.column("value")).as_py() or 0.0, 4),
     }
@@ -142,16 +145,17 @@ def read_bank(folder: Path) -> Bank:
     if not (folder / FACTS).is_file():
         raise UserError(f"{folder} holds no bank; `abr-tune bank SPACE --trials N` records one")
     facts = _facts(folder / FACTS)
-    curves = _read(folder / CURVES, SCHEMA)
-    rows = _read(folder / CONFIGURATIONS, CONFIGURATION_SCHEMA).to_pylist()
-    bank = Bank(facts=facts, curves=[curves], configurations=rows)
-    strangers = {*curves.column("trial").unique().to_pylist(), *(row["trial"] for row in rows)} - bank.numbers
-    if strangers:
-        raise UserError(f"{folder} is damaged: {FACTS} does not know trial {min(strangers)}, but the tables do")
-    missing = bank.numbers - {row["trial"] for row in rows}
-    if missing and rows:
-        raise UserError(f"{folder} is damaged: {CONFIGURATIONS} has no configuration for trial {min(missing)}")
-    return bank
+    numbers = pa.array(sorted(facts["seeds"]), pa.int32())
+    # A recorder that was killed may have written tables, but not yet the facts, of trials it will end again.
+    curves, configurations = (
+        table.filter(pc.is_in(table.column("trial"), numbers))
+        for table in (_read(folder / CURVES, SCHEMA), _read(folder / CONFIGURATIONS, CONFIGURATION_SCHEMA))
+    )
+    if curves.num_rows != facts["rows"] and facts["rows"] >= 0:
+        raise UserError(
+            f"{folder / CURVES} is damaged: it has {curves.num_rows} rows of the trials in {FACTS}, not {facts['rows']}"
+        )
+    return Bank(facts=facts, curves=[curves], configurations=configurations.to_pylist())
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -160,6 +164,10 @@ def _facts(path: Path) -> dict[str, Any]:
         if facts["format"] != FORMAT:
             raise UserError(f"{path} is of format {facts['format']}, this version reads format {FORMAT}")
         facts["seeds"] = {int(number): seed for number, seed in facts["seeds"].items()}
+        facts.setdefault("rows", -1)
+        missing = [key for key in KEYS if key not in facts]
+        if missing:
+            raise UserError(f"{path} is damaged: it has no {', '.join(missing)}")
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise UserError(f"{path} is damaged: {type(fault).__name__}: {fault}") from fault
     return facts

@@ -129,7 +129,10 @@ def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bo
     """
     bank = read_bank(folder)
     plan = _plan(folder, bank, overrides, trust_code=trust_code)
-    trials = bank.trials()
+    try:
+        trials = bank.trials()
+    except ValueError as fault:
+        raise UserError(f"{folder} is damaged: {fault}") from fault
     runs = tuple(run for trial in trials if (run := _run(trial, plan, bank.facts["baselines"])) is not None)
     ground = Ground(
         plan=plan,

@@ -194,6 +194,11 @@ def damaged(recorded: Path, tmp_path: Path, name: str, content: bytes | None) ->
         ("bank.json", None, "holds no bank"),
         ("bank.json", b"{", "bank.json is damaged"),
         ("bank.json", b'{"format": 9, "seeds": {}}', "of format 9, this version reads format 1"),
+        (
+            "bank.json",
+            b'{"format": 1, "seeds": {}, "task": "x"}',
+            "bank.json is damaged: it has no code, set, objectives",
+        ),
         ("curves.parquet", None, "curves.parquet is damaged or missing"),
         ("curves.parquet", b"PAR1 and then nothing", "curves.parquet is damaged or missing"),
         ("configurations.parquet", b"", "configurations.parquet is damaged or missing"),
@@ -207,9 +212,20 @@ def test_damage_is_refused_with_the_file(
         read_bank(folder)
 
 
-def test_tables_that_do_not_belong_together_are_refused(recorded: Path, tmp_path: Path) -> None:
+def test_trials_that_only_the_tables_know_are_recorded_again(recorded: Path, tmp_path: Path) -> None:
     facts = json.loads((recorded / "bank.json").read_text())
     del facts["seeds"]["4"]
+    facts["rows"] -= len(pq.read_table(recorded / "curves.parquet", filters=[("trial", "==", 4)]))
     folder = damaged(recorded, tmp_path, "bank.json", json.dumps(facts).encode())
-    with pytest.raises(UserError, match="does not know trial 4, but the tables do"):
+    assert 4 not in read_bank(folder).numbers
+    assert record(plan_of(space_file(tmp_path)), folder, trials=12, executor="inline") is Exit.DONE
+    assert read_bank(folder).trials() == read_bank(recorded).trials()
+
+
+def test_rows_that_are_missing_are_noticed(recorded: Path, tmp_path: Path) -> None:
+    folder = damaged(recorded, tmp_path, "unused", b"")
+    pq.write_table(pq.read_table(recorded / "curves.parquet").slice(0, 100), folder / "curves.parquet")
+    with pytest.raises(
+        UserError, match=r"curves.parquet is damaged: it has 100 rows of the trials in bank.json, not \d+"
+    ):
         read_bank(folder)
