@@ -169,6 +169,7 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
             storage=launch.storage,
             join=launch.join,
             listener=tell,
+            say=lambda sentence: None if launch.json else materials.console.print(sentence, markup=False),
             cluster=materials.cluster,
         )
 

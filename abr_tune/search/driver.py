@@ -6,29 +6,32 @@ Knows neither Ray nor Optuna: an executor trains what `ask` hands out and report
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from abr_tune.limits import noted
-from abr_tune.plan.overrides import ImpossibleOptions, resolve
+from abr_tune.plan.overrides import ImpossibleOptions
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
+from abr_tune.search.contest import Contest
+from abr_tune.search.earlier import Earlier
 from abr_tune.search.ending import OpenTrial, ending_of, failed, observation, pruned
 from abr_tune.search.events import EpochDone, Listener, TrialFinished, TrialPaused, TrialStarted, VerdictGiven
 from abr_tune.search.executor import Job, Ruling
-from abr_tune.search.fidelity import age_of, point_of
+from abr_tune.search.fidelity import point_of
+from abr_tune.search.jobs import Jobs
 from abr_tune.search.ledger import Ending, Ledger
 from abr_tune.search.observation import Exhausted, Proposer, Setting
 from abr_tune.search.proposals import Proposals
-from abr_tune.search.pruning import Field, Outlook, levels, milestones
+from abr_tune.search.pruning import Field, levels
+from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
 from abr_tune.search.study import ended_record
 from abr_tune.search.takeover import OPEN, Others
 from abr_tune.search.trust import Trust
-from abr_tune.trial import TrialStep, training_config
+from abr_tune.trial import TrialStep
 from core.health.odds import State
 from core.report import EpochReport
 
@@ -57,44 +60,41 @@ class Driver:
         clock: Callable[[], float] = time.monotonic,
         proposer: Callable[[Setting], Proposer] | None = None,
         baseline: float | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self._plan = plan
         self._study = study
         self._folder = RunFolder(folder)
         self._listener = listener
         self._interrupted = interrupted
-        self._usual_length = _usual_length(plan)
-        rungs = levels(plan.pruner, self._usual_length)
+        self._jobs = Jobs(plan, self._folder)
+        rungs = levels(plan.pruner, self._jobs.usual_length)
         self._levels = frozenset(rungs)
         """Ages at which the sampler hears of a trial that has not ended."""
         self._field = Field(plan.pruner, plan.objectives)
-        self._proposals = Proposals(plan, rungs, proposer)
+        self._proposals = Proposals(plan, rungs, proposer, earlier)
         self._spending = Spending(plan, clock)
         self._trust = Trust(plan, baseline, keep=study.note)
-        self._open: dict[int, OpenTrial] = {}
-        self._training: set[int] = set()
-        """Open trials that are not paused."""
-        self._queue: deque[int] = deque()
-        """Those of them that nobody trains at the moment."""
-        self._exhausted = False
+        self._roster = Roster()
         self._ahead: Job | None = None
         """What `ready` found."""
         self._ended_by: EndedBy | None = None
         self._others = Others(
             folder=self._folder,
-            length=self._length,
+            length=self._jobs.length,
             levels=self._levels,
             field=self._field,
             proposals=self._proposals,
             spending=self._spending,
         )
+        self._contest = Contest(plan, self._field, self._spending, self._trust, self._roster, self._others)
         with study.turn():
             self._hear()
 
     @property
     def done(self) -> bool:
         """Whether no trial will be started any more and none is open."""
-        return not (self._open or self._others.away or self._may_begin())
+        return not (self._roster.open or self._others.away or self._contest.may_begin())
 
     @property
     def ended_by(self) -> EndedBy:
@@ -136,23 +136,24 @@ class Driver:
             return self._choose()
 
     def _choose(self) -> Job | None:
-        if self._queue:
-            return self._go_on(self._open[self._queue.popleft()])
+        if (trial := self._roster.next_queued()) is not None:
+            return self._go_on(trial)
         while True:
-            chosen = self._next_paused()
+            chosen = self._contest.next_paused()
             if chosen is not None:
-                return self._promote(self._open[chosen])
-            if not self._may_begin():
+                return self._go_on(self._contest.wake(chosen))
+            if not self._contest.may_begin():
                 break
             job = self._begin()
             if job is not None:
                 return job
         self._prune_paused()
-        return self._go_on(self._open[self._queue.popleft()]) if self._queue else None
+        trial = self._roster.next_queued()
+        return None if trial is None else self._go_on(trial)
 
     def report(self, key: int, step: TrialStep) -> Ruling:
         """Note an epoch, tell the listener, and rule."""
-        trial, report = self._open[key], step.report
+        trial, report = self._roster.open[key], step.report
         if report.complete:
             self._note(trial, report)
             trial.last = report
@@ -164,34 +165,29 @@ class Driver:
 
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. One that was told to pause waits from now on to be promoted."""
-        if not self._trains(key):
-            return
-        trial = self._open[key]
+        if key not in self._roster.training:
+            return  # it paused, and another driver was quicker to go on with it than this one to hear of its end
+        trial = self._roster.open[key]
         if trial.stage == "pausing":
-            trial.stage = "paused"
-            self._training.discard(key)
+            self._roster.pause(trial)
             self._field.wait(key)
         elif trial.recalled and trial.verdict is None:
             trial.recalled = False
-            self._queue.append(key)
+            self._roster.queue.append(key)
         elif trial.silent:
             self.crash(key, "the task's train yielded no report")
         else:
             self._end({key: self._ending(trial)})
 
-    def _trains(self, key: int) -> bool:
-        """Not when it paused and another driver was quicker to go on with it than this one to hear of its end."""
-        return key in self._training
-
     def crash(self, key: int, error: str) -> None:
         """The user's code raised: the trial failed, and is not tried again."""
-        self._end({key: failed(self._open[key], error, self._plan)})
+        self._end({key: failed(self._roster.open[key], error, self._plan)})
 
     def lost(self, key: int, error: str) -> None:
         """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
-        if not self._trains(key):
-            return
-        trial = self._open[key]
+        if key not in self._roster.training:
+            return  # it paused, and another driver was quicker to go on with it than this one to hear of its end
+        trial = self._roster.open[key]
         if trial.stage == "pausing":
             self.finish(key)
             return
@@ -202,7 +198,7 @@ class Driver:
             return
         trial.losses += 1
         if trial.losses <= RETRIES:
-            self._queue.append(key)
+            self._roster.queue.append(key)
         else:
             self.crash(key, f"its worker died {trial.losses} times: {error}")
 
@@ -219,12 +215,11 @@ class Driver:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        if self._open:
-            metrics = {number: trial.last.metrics for number, trial in self._open.items() if trial.last is not None}
-            self._study.interrupt({number: trial.epoch for number, trial in self._open.items()}, metrics)
-        self._open.clear()
-        self._training.clear()
-        self._queue.clear()
+        trials = self._roster.open
+        if trials:
+            metrics = {number: trial.last.metrics for number, trial in trials.items() if trial.last is not None}
+            self._study.interrupt({number: trial.epoch for number, trial in trials.items()}, metrics)
+        self._roster.clear()
 
     def _hear(self) -> None:
         """Learn from trials of other drivers, earlier or beside this one, and queue those they left unfinished."""
@@ -234,70 +229,27 @@ class Driver:
                 states = map(State.from_json, stored.states)
                 self._trust.ended(stored.record, states, waited=stored.waited)
         for stored, free in news:
-            if (waits := self._open.get(stored.record.number)) is not None:
-                self._let_go(waits)
+            if stored.record.number in self._roster.open:
+                # Another driver has gone on with it; perhaps it paused it again, or ended it.
+                self._others.claimed(self._roster.drop(stored.record.number))
             trial = self._others.hear(stored, free=free)
             if trial is not None:
-                self._open[trial.number] = trial
-                if trial.stage != "paused":
-                    self._training.add(trial.number)
-                    self._queue.append(trial.number)
-
-    def _let_go(self, trial: OpenTrial) -> None:
-        """Another driver has gone on with a trial that nobody trained; perhaps it paused it again, or ended it."""
-        del self._open[trial.number]
-        self._training.discard(trial.number)
-        if trial.number in self._queue:
-            self._queue.remove(trial.number)
-        self._others.claimed(trial)
-
-    @property
-    def _in_training(self) -> set[int]:
-        """Trials that are being trained or queued for it, wherever that is."""
-        return self._training | self._others.away.keys()
-
-    def _may_begin(self) -> bool:
-        over = self._exhausted or self._trust.stalled
-        return not over and self._spending.may_begin(len(self._open) + len(self._others.away))
-
-    def _outlook(self) -> Outlook:
-        arriving = None if self._may_begin() else sum(not self._field.arrived(number) for number in self._in_training)
-        return Outlook(trials=self._plan.budget.trials, top=self._plan.confirm.top, arriving=arriving)
-
-    def _next_paused(self) -> int | None:
-        """Who is to go on of the paused trials: who deserves it, or the best as long as too few get to the end."""
-        if not self._field.waiting:
-            return None
-        chosen = self._field.promotable(self._outlook())
-        in_training = len(self._open) + len(self._others.away) - len(self._field.waiting)
-        if chosen is None and not self._may_begin() and self._spending.lacks_leaders(in_training):
-            return self._field.furthest()
-        return chosen
-
-    def _promote(self, trial: OpenTrial) -> Job:
-        self._wake(trial)
-        return self._go_on(trial)
-
-    def _wake(self, trial: OpenTrial) -> None:
-        self._field.go_on(trial.number)
-        self._training.add(trial.number)
-        trial.stage, trial.cleared = "training", trial.epoch
+                self._roster.add(trial, queued=True)
 
     def _begin(self) -> Job | None:
         """Record the next proposal and begin it; None when its values make no valid options: that is a failed trial."""
         try:
             proposal = self._proposals.next(self._study.next_number)
         except Exhausted:
-            self._exhausted = True
+            self._contest.exhausted = True
             return None
         number = self._study.begin(proposal.raw, proposal.distributions, proposal.values, proposal.name)
-        trial = OpenTrial(number, proposal.name, proposal.values, length=self._length(proposal.values))
-        self._open[number] = trial
-        self._training.add(number)
+        trial = OpenTrial(number, proposal.name, proposal.values, length=self._jobs.length(proposal.values))
+        self._roster.add(trial)
         self._field.enter(number, trial.length)
         self._listener(TrialStarted(number, trial.name, trial.values))
         try:
-            return self._job(trial)
+            return self._jobs.job(trial, self._trust.leave(trial))
         except ImpossibleOptions as error:
             self.crash(number, f"its values make no valid options: {error}")
             return None
@@ -305,28 +257,7 @@ class Driver:
     def _go_on(self, trial: OpenTrial) -> Job:
         self._study.resume(trial.number)
         self._listener(TrialStarted(trial.number, trial.name, trial.values, trial.epoch))
-        return self._job(trial)
-
-    def _length(self, values: Mapping[str, Any]) -> int | None:
-        length = values.get("epochs", self._usual_length)
-        return length if isinstance(length, int) else None
-
-    def _job(self, trial: OpenTrial) -> Job:
-        plan, options = self._plan, self._proposals.options(trial.values)
-        folder = self._folder.trial(trial.number)
-        # A trial whose last report was never ruled on sends it again, and must wait.
-        judged = 0 if trial.last is None or trial.cleared < trial.epoch else age_of(trial.last, plan.objectives)
-        due = milestones(plan.pruner, trial.length, trial.number)
-        return Job(
-            key=trial.number,
-            options=options,
-            seed=plan.seed,
-            folder=folder,
-            config=training_config(plan.task_name, options, seed=plan.seed, data=plan.data_from(folder)),
-            since=trial.epoch,
-            milestones=tuple(age for age in due if age > judged),
-            leave=self._trust.leave(trial),
-        )
+        return self._jobs.job(trial, self._trust.leave(trial))
 
     def _note(self, trial: OpenTrial, report: EpochReport) -> None:
         """Record an epoch. One that is known already comes from a checkpoint; an earlier one from a fresh start."""
@@ -355,43 +286,25 @@ class Driver:
             self._proposals.progress(number, self._field.curve(number, self._levels))
         if trial.audited is not None:
             return "go_on"
-        verdict = self._field.judge(number, trial.epoch)
-        if verdict is not None:
-            trial.verdict = None if self._trust.audits(trial, verdict) else verdict
-            return "go_on" if trial.verdict is None else "stop"
-        if not self._field.pauses or not self._field.at_rung(number, trial.epoch) or self._is_next(number):
+        trial.verdict = self._contest.judge(trial)
+        if trial.verdict is not None:
+            return "stop"
+        if not self._contest.pauses(trial) or (not self.should_stop() and self._contest.is_next(number)):
             return "go_on"
         trial.stage = "pausing"
         self._study.park(number, trial.epoch, {} if trial.last is None else trial.last.metrics)
         self._listener(TrialPaused(number, trial.epoch))
         return "pause"
 
-    def _is_next(self, number: int) -> bool:
-        """Whether a trial at its rung would be handed out again at once if it paused."""
-        if self._queue or self.should_stop():
-            return False
-        self._field.wait(number)
-        chosen = self._next_paused()
-        self._field.go_on(number)
-        return chosen == number
-
     def _prune_paused(self) -> None:
-        """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands.
-
-        Only now is it stopped; of the paused trials, those that are audited go on to their end.
-        """
-        if self._in_training or not self._open:
-            return
-        outlook = self._outlook()
-        endings = {}
-        for number, trial in self._open.items():
-            why = self._field.left_behind(number, outlook)
-            if self._trust.audits(trial, why):
-                self._wake(trial)
-                self._queue.append(number)
-            else:
-                endings[number] = replace(pruned(trial, why, self._plan), waited=True)
-        self._end(endings)
+        """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
+        left = self._contest.left_behind()
+        self._end(
+            {
+                number: replace(pruned(self._roster.open[number], why, self._plan), waited=True)
+                for number, why in left.items()
+            }
+        )
 
     def _ending(self, trial: OpenTrial) -> Ending:
         return ending_of(trial, self._plan, self._field.worth)
@@ -399,8 +312,7 @@ class Driver:
     def _end(self, endings: Mapping[int, Ending]) -> None:
         self._study.finish_all(endings)
         for number, ending in endings.items():
-            trial = self._open.pop(number)
-            self._training.discard(number)
+            trial = self._roster.drop(number)
             self._spending.ended(ending.state)
             curve = self._field.curve(number)
             self._field.leave(number, complete=ending.state == "complete")
@@ -409,12 +321,3 @@ class Driver:
             self._listener(TrialFinished(record))
             if (alarm := self._trust.ended(record, trial.states, waited=ending.waited)) is not None:
                 self._listener(alarm)
-
-
-def _usual_length(plan: Plan) -> int | None:
-    """Epochs of a trial whose values do not say; None where the options have none."""
-    try:
-        length = getattr(resolve(plan.task.options, plan.train), "epochs", None)
-    except ImpossibleOptions:
-        return None
-    return length if isinstance(length, int) else None

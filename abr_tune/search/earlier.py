@@ -11,6 +11,7 @@ from typing import Any
 from abr_tune.front import covers
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_objectives
+from abr_tune.plan.overrides import faults_of
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
@@ -50,8 +51,12 @@ def recall(plan: Plan) -> Earlier | None:
     found = [] if storage is None else stored_trials(storage, str(described.get("name", run.path.resolve().name)))
     ended = [stored for trial in found if (stored := stored_of(trial)).record.state in {"complete", "pruned"}]
     fixed = described.get("train") or {}
-    start = _best(plan, run, ended, fixed)
-    begun = f"begins with the best of {run.name}" if start is not None else f"{run.name} has no best configuration"
+    start = _possible(plan, _best(plan, run, ended, fixed))
+    begun = (
+        f"begins with the best of {run.name}"
+        if start is not None
+        else f"{run.name} has no best configuration that fits"
+    )
     order = _order(plan, described.get("objective"))
     if order is None:
         said = f"{begun}; its {len(ended)} trials were measured by other objectives and teach nothing"
@@ -129,6 +134,12 @@ def _best(plan: Plan, run: RunFolder, ended: Sequence[StoredTrial], fixed: Mappi
         if covers(record.values[:1], best.values[:1], plan.objectives[:1]) and record.values[0] != best.values[0]:
             best = record
     return StartPoint(_name(run.path), _values(plan, best.params, fixed))
+
+
+def _possible(plan: Plan, start: StartPoint | None) -> StartPoint | None:
+    if start is None or faults_of(plan.task.options, {**plan.train, **start.values}):
+        return None
+    return start
 
 
 def _name(folder: Path) -> str:

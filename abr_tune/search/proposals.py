@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from pydantic import BaseModel
 
-from abr_tune.plan.overrides import resolve, value_at
+from abr_tune.plan.overrides import ImpossibleOptions, resolve, value_at
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
+from abr_tune.search.earlier import Earlier
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.observation import Curve, Observation, Proposer, Setting
 from abr_tune.search.samplers import SAMPLERS, distribution
@@ -36,8 +38,13 @@ class Proposals:
     """Start points and sampler of one plan, with what the sampler has learnt."""
 
     def __init__(
-        self, plan: Plan, rungs: Sequence[int] = (), proposer: Callable[[Setting], Proposer] | None = None
+        self,
+        plan: Plan,
+        rungs: Sequence[int] = (),
+        proposer: Callable[[Setting], Proposer] | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
+        earlier = earlier or Earlier()
         self._plan = plan
         self._sampler = (proposer or SAMPLERS[plan.sampler.kind])(
             Setting(
@@ -46,10 +53,11 @@ class Proposals:
                 seed=plan.seed,
                 objectives=plan.objectives,
                 rungs=tuple(rungs),
+                earlier=earlier.trials,
             )
         )
         self._sides = {side.name: distribution(side) for side in plan.space.coordinates}
-        self._waiting = deque(plan.start_from)
+        self._waiting = deque([*(() if earlier.start is None else (earlier.start,)), *plan.start_from])
         self._started: list[BaseModel] = []
         """Options of the start points so far: the same configuration is not tried twice for its two names."""
 
@@ -61,7 +69,9 @@ class Proposals:
         """Hear of a trial the study holds from an earlier process."""
         record = stored.record
         if record.name is not None:
-            self._started.append(self.options(record.params))
+            # One that made no options in its time, or makes none now, is no reason not to go on.
+            with suppress(ImpossibleOptions):
+                self._started.append(self.options(record.params))
         raw = self._place_of(stored)
         if raw:
             self._sampler.running(record.number, raw)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder
 from abr_tune.search.driver import RETRIES, Driver, EndedBy
+from abr_tune.search.earlier import recall
 from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
 from abr_tune.search.inline import run_inline
@@ -89,13 +90,15 @@ def search(
     join: bool = False,
     address: str | None = None,
     listener: Listener = lambda _event: None,
+    say: Callable[[str], None] = lambda _sentence: None,
     cluster: Cluster | None = None,
 ) -> Outcome:
     """Search until the plan's budget is spent or somebody interrupts; goes on with what the study already holds.
 
     `folder` is the run's folder and `storage` the study's URL, by default SQLite in that folder. `jobs` trials are
     trained at a time (inline: one). `cluster` is a Ray that is running already; without it one is started for this
-    search, or joined at `address`. Ctrl-C and SIGTERM are caught. With `join` the search is that of another driver,
+    search, or joined at `address`. Ctrl-C and SIGTERM are caught. `say` hears what an earlier run gives, in a sentence.
+    With `join` the search is that of another driver,
     which ends it; on a storage that several may write, drivers that joined may come and go.
 
     Raises:
@@ -113,6 +116,9 @@ def search(
         cpus=plan.resources.cpus,
         limits=plan.limits,
     )
+    earlier = recall(plan)
+    if earlier is not None:
+        say(earlier.said)
     finished = 0
 
     def tell(event: Event) -> None:
@@ -124,7 +130,9 @@ def search(
         if study.shareable:
             study.share(join=join)
         baseline = baselines.get(plan.objective.metric)
-        driver = Driver(plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline)
+        driver = Driver(
+            plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline, earlier=earlier
+        )
         engine = _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
         engine.run(driver, shared, interruption)
         # Others may still train: what they leave unfinished, paused or dead, is gone on with here.
