@@ -113,7 +113,7 @@ def _budget(written: str | None, ground: Ground) -> int:
     from abr_tune.errors import UserError
 
     if written is None:
-        return max(1, len(ground.runs) // 8) * ground.length
+        return max(1, round(len(ground.runs) / 8)) * ground.length
     number, times = (written[:-1], ground.length) if written.endswith("x") else (written, 1)
     if not number.isdecimal() or int(number) == 0:
         raise UserError(f"--budget {written!r} is neither epochs, as in 800, nor full trainings, as in 40x")
