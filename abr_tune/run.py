@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from abr_tune.annotate import annotate
 from abr_tune.confirm import confirm
 from abr_tune.console import Scoreboard, stderr_console, visible, watching
 from abr_tune.errors import Exit
@@ -26,6 +27,7 @@ from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.space import OutsideSpace
 from abr_tune.plan.tasks import code_root
+from abr_tune.report.read import read_run
 from abr_tune.report.wording import counted
 from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
@@ -215,7 +217,9 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
             test = scores["test"].metrics if "test" in scores else {}
             references = plan.task.references(weights, data=materials.dataset, split=splits[-1])
     summary = _summarise(materials, "finished", outcome.records, finalists, watch, test=test, references=references)
-    page = write_report(run.path)
+    told = read_run(run.path)
+    page = write_report(run.path, told)
+    annotate(run.path, told)
     log.info("finished; the report is %s", page)
     if materials.launch.json:
         sys.stdout.write(run.summary.read_text(encoding="utf-8"))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
+from abr_tune.ablation import Ablation
 from abr_tune.front import front
 from abr_tune.report.collapse import CollapseMap, collapsed_by
 from abr_tune.search.events import TrialRecord
 from core.report import EpochReport
 from core.tasks.task import Objective
 
+HEALTHY: Final = "staying healthy"
+"""Key of the importances that tell who did not collapse."""
 Curve = Mapping[int, float]
 """Epoch -> the first objective."""
 
@@ -55,6 +58,10 @@ class ReportData:
     scores: Mapping[str, Any] = field(default_factory=dict)
     """`best/scores.json`, split -> scores of the best weights on it; empty while there is none."""
     importances: Importances
+    further: Mapping[str, Importances] = field(default_factory=dict)
+    """The same for each further objective, and for staying healthy."""
+    ablation: Ablation | None = None
+    """What each lever brought on the way to the best configuration; estimated unless `abr-tune explain` trained it."""
     collapses: CollapseMap = field(default_factory=CollapseMap)
 
     @property

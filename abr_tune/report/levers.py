@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -144,6 +144,15 @@ def strands(data: ReportData, records: Sequence[TrialRecord]) -> tuple[tuple[Sca
         text = told(record, value)
         rows.append(Strand(record.number, outcome(record, data.best), (*places, score.place(value)), text))
     return (*found, score), tuple(rows)
+
+
+def changed(was: Mapping[str, Any], becomes: Mapping[str, Any]) -> str:
+    """`1e-3 to 2e-3`: what a lever was and what it becomes, its paths one after the other."""
+    return "; ".join(f"{text_of(_brief(was.get(path)))} to {text_of(_brief(to))}" for path, to in becomes.items())
+
+
+def _brief(value: Any) -> Any:
+    return None if value is None else brief(value)
 
 
 def collapse_said(lever: CollapseLever) -> str:

@@ -21,7 +21,7 @@ from abr_tune.report import figures, overview, plots, tables
 from abr_tune.report.absences import absences
 from abr_tune.report.data import ReportData
 from abr_tune.report.epochs import class_shares, gradient_norms
-from abr_tune.report.levers import collapse_said, slices, strands
+from abr_tune.report.levers import changed, collapse_said, slices, strands
 from abr_tune.report.outcomes import OUTCOMES, outcome
 from abr_tune.report.pareto import pareto_rows
 from abr_tune.report.scores import confusion, reliability
@@ -81,8 +81,10 @@ def render(data: ReportData, folder: str) -> str:
         environment=tables.environment_rows(data.environment),
         absent=absences(data),
         legend=_legend(data),
+        changed=changed,
         outcomes=OUTCOMES,
         figures=drawn,
+        further=[figure for id_, figure in drawn.items() if id_.startswith("figure-further-")],
         slices=[figure for id_, figure in drawn.items() if id_.startswith("figure-slice-")],
         colours=figures.COLOURS,
         style=_inline(_asset("report.css")),
@@ -148,6 +150,14 @@ def _levers(data: ReportData) -> Iterator[Drawn]:
             "which settings set the best quarter apart. Those searched only under a condition are left out.",
             figures.importance_figure(data.importances.shares),
         )
+    for index, (what, importances) in enumerate(data.further.items()):
+        if importances.shares:
+            yield _drawn(
+                f"figure-further-{index}",
+                f"What mattered for {what}",
+                f"PED-ANOVA over {importances.trials} trials.",
+                figures.importance_figure(importances.shares),
+            )
     for index, found in enumerate(slices(data, thinned(data, ended, SLICES).records)):
         yield _drawn(f"figure-slice-{index}", found.name, "", figures.slice_figure(found))
 
@@ -159,6 +169,8 @@ def _training(data: ReportData) -> Iterator[Drawn]:
     ):
         for index, found in enumerate(rows):
             yield _drawn(f"figure-{kind}-{index}", found.title, "", draw(found))
+    if data.ablation is not None and data.ablation.steps:
+        yield _drawn("figure-ablation", "The way to the best", "", figures.ablation_figure(data.ablation))
     table = reliability(data)
     if table is not None:
         yield _drawn(

@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial
 
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
+from abr_tune.report.ablation import estimated_ablation, trained_ablation
 from abr_tune.report.collapse import collapse_map
-from abr_tune.report.data import ReportData
-from abr_tune.report.importances import importances
+from abr_tune.report.data import HEALTHY, ReportData
+from abr_tune.report.importances import collapse_importances, importances
 from abr_tune.runs import RunFolder
 from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
 from abr_tune.trial import HISTORY, read_history
@@ -52,10 +53,19 @@ def read_run(folder: Path) -> ReportData:
         environment=_json(run.environment),
         scores=_json(run.best / "scores.json"),
         importances=importances(trials, objectives[0]),
+        further={
+            **{one.metric: importances(trials, one, place) for place, one in enumerate(objectives) if place},
+            HEALTHY: collapse_importances(trials),
+        },
         collapses=collapse_map(records),
     )
     watched = {record.number for record in (known.best, known.collapsed) if record is not None}
-    return replace(known, watched={number: _reports(run.trial(number) / HISTORY) for number in watched})
+    points = {trial.number: points_of(trial) for trial in trials}
+    return replace(
+        known,
+        watched={number: _reports(run.trial(number) / HISTORY) for number in watched},
+        ablation=trained_ablation(folder) or estimated_ablation(plan, records, points, objectives[0], known.best),
+    )
 
 
 def _curve(trial: FrozenTrial) -> dict[int, float]:

@@ -5,6 +5,8 @@ grid take their colour from the page, so that one figure serves light, dark and 
 the page, once for all figures.
 """
 
+from abr_tune.report.figures.ablation import ablation_figure
+from abr_tune.report.figures.dashboard import collapse_map_figure, savings_figure
 from abr_tune.report.figures.front import pareto_figure
 from abr_tune.report.figures.levers import importance_figure, slice_figure, strand_figure
 from abr_tune.report.figures.search import curve_figure, history_figure
@@ -15,6 +17,8 @@ __all__ = [
     "COLOURS",
     "GLYPHS",
     "SYMBOLS",
+    "ablation_figure",
+    "collapse_map_figure",
     "curve_figure",
     "history_figure",
     "importance_figure",
@@ -22,6 +26,7 @@ __all__ = [
     "pareto_figure",
     "plotly_js",
     "reliability_figure",
+    "savings_figure",
     "share_figure",
     "slice_figure",
     "strand_figure",

@@ -122,22 +122,17 @@ def title(text: str) -> str:
 
 def figure_json(figure: go.Figure, *, x: str | None, y: str | None, height: int, **layout: Any) -> str:
     """The figure in the page's style; margins grow with what the axes say, so that nothing is cut off."""
-    styled(figure, x=x, y=y, height=height, **layout)
-    return str(figure.to_json())
-
-
-def styled(figure: go.Figure, *, x: str | None, y: str | None, height: int, **layout: Any) -> go.Figure:
-    """The same, as a figure."""
-    figure.update_layout(
-        height=height,
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12},
-        hoverlabel={"align": "left", "bgcolor": "#23282d", "font": {"color": "#ffffff"}, "bordercolor": "#23282d"},
-        dragmode="zoom",
-        **{"showlegend": False, "margin": {"l": 8, "r": 12, "t": 12, "b": 8}, **layout},
-    )
+    hovering = {"align": "left", "bgcolor": "#23282d", "font": {"color": "#ffffff"}, "bordercolor": "#23282d"}
+    usual = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12},
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "showlegend": False,
+        "hoverlabel": hovering,
+    }
+    figure.update_layout(height=height, **(usual | layout))
     common = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
     figure.update_xaxes(**common)
     figure.update_yaxes(**common)
@@ -145,4 +140,4 @@ def styled(figure: go.Figure, *, x: str | None, y: str | None, height: int, **la
         figure.update_xaxes(title={"text": title(x), "standoff": 8})
     if y is not None:
         figure.update_yaxes(title={"text": title(y), "standoff": 8})
-    return figure
+    return str(figure.to_json())
