@@ -58,10 +58,10 @@ class Miss:
 
 
 def next_steps(criterion: Criterion, value: float | None, evidence: Evidence) -> tuple[str, ...]:
-    """Sentences on what to try, the most telling first; empty where the run says nothing."""
+    """Sentences on what to try, the most telling first; where the run shows nothing else, whether to search on."""
     miss = Miss(criterion.metric, criterion.go, value)
-    steps = (step for rule in RULES for step in rule(miss, evidence))
-    return tuple(step for _, step in zip(range(MOST), steps, strict=False))
+    steps = [step for rule in RULES for step in rule(miss, evidence)] or list(search_on(miss, evidence))
+    return tuple(steps[:MOST])
 
 
 def never_trained(miss: Miss, evidence: Evidence) -> Iterator[str]:
@@ -263,6 +263,23 @@ def _where_it_lives(lever: CollapseLever) -> str:
         f"{lever.lever} tells most about collapse: {worst.collapsed} of {worst.trials} collapse at {worst.label}, "
         f"{best.collapsed} of {best.trials} at {best.label}: search there"
     )
+
+
+def search_on(miss: Miss, evidence: Evidence) -> Iterator[str]:
+    """Nobody came nearer than the best: whether the search was still getting nearer when it ended."""
+    values = [(r.number, (r.metrics or {})[miss.metric]) for r in evidence.records if miss.metric in (r.metrics or {})]
+    if not values or miss.value is None:
+        return
+    nearest = min(values, key=lambda pair: (miss.by(pair[1]), pair[0]))[0]
+    trials = len(evidence.records)
+    after = sum(record.number > nearest for record in evidence.records)
+    if after <= trials // 3:
+        yield (
+            f"the search was still coming nearer: its nearest is trial {nearest} of {trials}; search on with "
+            f"--trials {2 * trials}"
+        )
+    else:
+        yield f"none of the {after} trials after trial {nearest} came nearer: search other levers, or wider ranges"
 
 
 Rule = Callable[[Miss, Evidence], Iterator[str]]

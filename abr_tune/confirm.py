@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from abr_tune.finalists import Finalist, finalist, leaders, rank, unfinished_leaders
-from abr_tune.materials import Materials, confirmation_seeds, divided
+from abr_tune.materials import Materials, confirmation_seeds, divided, lenient
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
@@ -33,8 +33,9 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Trainings that share their data: all fresh runs, or those of one fold."""
+    """Trainings that share their data and health rules: all fresh runs, or those of one fold."""
 
+    plan: Plan
     dataset: Any
     trainings: tuple[Training, ...]
 
@@ -49,7 +50,7 @@ def confirm(materials: Materials, records: Sequence[TrialRecord]) -> Confirmatio
         for group in groups:
             batch = train_all(
                 group.trainings,
-                plan,
+                group.plan,
                 dataset=group.dataset,
                 baselines=materials.baselines if not plan.confirm.folds else plan.task.baselines(group.dataset),
                 executor=materials.launch.executor,
@@ -111,18 +112,22 @@ def _groups(materials: Materials, best: Sequence[TrialRecord]) -> list[Group]:
     if not seeds or not best:
         return []
     parts = divided(plan, materials.dataset) or [materials.dataset]
+    watched: dict[Any, list[TrialRecord]] = {}
+    for record in best:
+        watched.setdefault(lenient(materials, record).health, []).append(record)
     groups = []
     for place, part in enumerate(parts):
-        trainings = [
-            Training(
-                options=resolve(plan.task.options, {**plan.train, **record.params}),
-                seed=seed,
-                folder=materials.run.path / runs_of(plan, record.number)[place * len(seeds) + index],
-            )
-            for record in best
-            for index, seed in enumerate(seeds)
-        ]
-        groups.append(Group(part, tuple(trainings)))
+        for health, records in watched.items():
+            trainings = [
+                Training(
+                    options=resolve(plan.task.options, {**plan.train, **record.params}),
+                    seed=seed,
+                    folder=materials.run.path / runs_of(plan, record.number)[place * len(seeds) + index],
+                )
+                for record in records
+                for index, seed in enumerate(seeds)
+            ]
+            groups.append(Group(replace(plan, health=health), part, tuple(trainings)))
     return groups
 
 
@@ -142,8 +147,7 @@ def _progress(
     lengths = [getattr(training.options, "epochs", None) for training in trainings]
     known = [length for length in lengths if isinstance(length, int)]
     total = sum(known) if len(known) == len(lengths) else None
-    on_folds = f" on each of {len(groups)} folds" if len(groups) > 1 else ""
-    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds{on_folds}"
+    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds"
     quiet = quiet or not trainings
     if not console.is_terminal and not quiet:
         console.print(said)

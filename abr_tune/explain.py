@@ -196,9 +196,9 @@ def _open(run: RunFolder, means: Means) -> _Case:
 
 
 def reopened(run: RunFolder, config: Config, *, trust_code: bool) -> Plan:
-    """The plan of a run as it was resolved, with the data where `best.yaml` finds them."""
+    """The plan of a run as it was resolved, with the data where `best.yaml` finds them, and its health rules."""
     plan = load_plan(run.plan, overrides=UNUSED, trust_code=trust_code)
-    return replace(plan, file=run.best_config, data=config.data)
+    return replace(plan, file=run.best_config, data=config.data, health=config.health)
 
 
 def _confirmed(finalist: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[str, ...]]:

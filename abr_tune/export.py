@@ -12,7 +12,7 @@ from typing import Any, Final
 from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import UserError
 from abr_tune.finalists import Finalist, confirmed
-from abr_tune.materials import Materials
+from abr_tune.materials import Materials, lenient
 from abr_tune.plan.config import load_config
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.yaml import dump, read
@@ -43,7 +43,7 @@ def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Fi
     if plan.data is not None:
         content["data"] = plan.data_from(run.path)
     content |= _code(plan.code_from(run.path))
-    content |= _judged_by(describe_plan(plan))
+    content |= _judged_by(describe_plan(lenient(materials, record)))
     content["claims"] = without_skills(metrics)
     content["tolerance"] = {"same_seed": 0.0}
     if finalist.reach is not None and not finalist.folds:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from abr_tune.errors import EnvironmentFault, UserError
 from abr_tune.folder import NOT_COMPARABLE
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
+from abr_tune.trial import HISTORY, read_history
+from core.health import judge
 
 log = logging.getLogger(__name__)
 
@@ -213,6 +216,25 @@ def divided(plan: Plan, dataset: Any) -> Sequence[Any]:
     if len(folds) != plan.confirm.folds:
         raise UserError(f"confirm.folds: task {plan.task_name} cannot divide its data into folds; leave the key out")
     return folds
+
+
+def lenient(materials: Materials, record: TrialRecord) -> Plan:
+    """The plan without the health rules that a trial broke, if it ran to its end all the same.
+
+    The audit lets trials run, and so do odds that were learned during the search. Trained again under such a rule, a
+    configuration that came out well would be stopped.
+    """
+    plan = materials.plan
+    if record.state != "complete":
+        return plan
+    history = read_history(materials.run.trial(record.number) / HISTORY)
+    verdicts = (
+        verdict
+        for length in range(1, len(history) + 1)
+        for verdict in judge(history[:length], plan.health, materials.baselines)
+    )
+    spared = {verdict.rule for verdict in verdicts if verdict.level == "stop"}
+    return replace(plan, health=plan.health.model_copy(update=dict.fromkeys(sorted(spared)))) if spared else plan
 
 
 def confirmation_seeds(plan: Plan) -> list[int]:

@@ -105,8 +105,11 @@ class Score:
 
     @property
     def optimism(self) -> float | None:
-        """By how much the search flattered: the searched value less the fresh mean, positive where fresh is worse."""
-        if self.mean is None:
+        """By how much the search flattered: the searched value less the fresh mean, positive where fresh is worse.
+
+        None without fresh runs, and on folds: those validate on other data than the search did.
+        """
+        if self.mean is None or self.folds:
             return None
         return self.searched - self.mean if self.direction == "maximize" else self.mean - self.searched
 

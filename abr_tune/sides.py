@@ -93,15 +93,18 @@ def _run(run: RunFolder, name: str) -> Side:
     scores: Mapping[str, Any] = _json(run.best / "scores.json")
     best = (summary.get("finalists") or [{}])[0]
     histories = [read_history(run.path / fresh / HISTORY) for fresh in best.get("runs", ())]
-    baselines = {**summary.get("baselines", {})}
+    folds = best.get("folds", 0)
+    baselines: dict[str, float] = {**summary.get("baselines", {})}
     for split in scores.values():
         baselines |= split["baselines"]
+    if folds:  # the trivial predictor was scored on the plan's own division, not on these folds
+        baselines = {name: value for name, value in baselines.items() if not name.startswith("val/")}
     return Side(
         name=name,
         settings=side.settings,
         once={**side.once, **_json(run.best / "metrics.json"), **summary.get("test", {})},
         runs=tuple(dict(history[-1].metrics) for history in histories if history),
-        folds=best.get("folds", 0),
+        folds=folds,
         baselines=baselines,
         directions=side.directions,
         confusion={split: each["confusion"] for split, each in scores.items() if each["confusion"]},

@@ -172,15 +172,23 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
     if "confirmed" in best:
         confirmed = best["confirmed"]
         spread = f" ± {confirmed['sd']:.4f}" if confirmed["sd"] is not None else ""
-        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {counted(confirmed['seeds'], 'fresh seed')}"
-        yield f"           the search flattered it by {confirmed['optimism']:+.4f}" + (
-            f", its {len(summary['finalists'])} finalists by {confirmed['optimism_of_finalists']:+.4f} on average"
-            if len(summary["finalists"]) > 1
-            else ""
-        )
+        folds = f", each on {confirmed['folds']} folds" if confirmed["folds"] else ""
+        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {counted(confirmed['seeds'], 'fresh seed')}{folds}"
+        if confirmed["optimism"] is not None:
+            yield f"           {_flattered(confirmed['optimism'])}" + (
+                f"; of {len(summary['finalists'])} finalists on average by {confirmed['optimism_of_finalists']:+.4f}"
+                if len(summary["finalists"]) > 1
+                else ""
+            )
     if (tested := summary["test"].get(metric.replace("val/", "test/", 1))) is not None:
         yield f"test       {tested:.4f} on data never used before"
     yield f"settings   {parameters(best['params'])}"
+
+
+def _flattered(optimism: float) -> str:
+    if optimism >= 0:
+        return f"the search flattered it by {optimism:.4f}"
+    return f"fresh seeds do better than the search's own, by {-optimism:.4f}"
 
 
 def _about_stops(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -88,7 +88,18 @@ def test_when_nobody_met_it_the_nearest_is_named() -> None:
     [step] = next_steps(GO, 0.0, evidence([trial(1, 0.1), trial(2, 0.3, lr=0.1), trial(3, None)], FLAT))
     assert step.startswith("trial 2 came nearest with 0.3")
     assert step.endswith("it differs from the best in lr 0.1 instead of 0.5")
-    assert next_steps(GO, 0.35, evidence([trial(1, 0.1)], history(*[0.35] * 8))) == ()
+
+
+def test_when_nobody_came_nearer_it_says_whether_to_search_on() -> None:
+    worse = [trial(number, 0.0) for number in range(1, 9)]
+    early = replace(evidence(worse, FLAT), records=[trial(0, 0.35), *worse])
+    assert next_steps(GO, 0.35, early) == (
+        "none of the 8 trials after trial 0 came nearer: search other levers, or wider ranges",
+    )
+    late = replace(early, records=[trial(0, 0.1), *worse, trial(9, 0.34)])
+    assert next_steps(GO, 0.35, late) == (
+        "the search was still coming nearer: its nearest is trial 9 of 10; search on with --trials 20",
+    )
 
 
 def test_what_was_met_on_the_way_and_lost() -> None:
@@ -107,7 +118,8 @@ def test_what_still_moves_is_given_the_epochs_it_needs() -> None:
         "it still moves by 0.02 an epoch towards 0.4 at the end of the best runs: about 3 more epochs, "
         "--set train.epochs=11",
     )
-    assert next_steps(GO, 0.3, evidence([], history(*[0.3, 0.29, 0.3, 0.3, 0.29, 0.3, 0.29, 0.3]))) == ()
+    noisy = next_steps(GO, 0.3, evidence([], history(*[0.3, 0.29, 0.3, 0.3, 0.29, 0.3, 0.29, 0.3])))
+    assert not any("moves" in step for step in noisy)
 
 
 def test_a_lucky_seed_is_called_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from abr_tune.runs import RunFolder
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.search import Training, train_all
 from abr_tune.trial import HISTORY, read_history
+from core.health import HealthOptions
 from tests.search.tasks import BASELINES, METRIC, Rare, RareOptions, make_data, plan
 
 ACCURACY = "val/class/accuracy"
@@ -155,3 +157,26 @@ def test_a_run_of_nothing_but_collapse_has_no_leaders(tmp_path: Path) -> None:
     given = materials(tmp_path)
     collapsed = TrialRecord(number=0, name=None, state="pruned", value=None, params={}, pruned_by="class_collapse")
     assert chosen(given, [collapsed]) == ([], None)
+
+
+def test_what_was_spared_in_the_search_is_spared_again(tmp_path: Path) -> None:
+    """Frozen at the majority's score it is collapsed by rule, yet it ran to its end: so do its fresh runs."""
+    frozen = {"lr": 1e-6, "power": 0.0}
+    lax = HealthOptions(class_collapse=None)
+    given = materials(tmp_path, confirm=Confirm(top=2, seeds=2))
+    spared = searched(replace(given, plan=replace(given.plan, health=lax)), 0, **frozen)
+    found = confirm(given, [spared, searched(given, 1, **GOOD)])
+    lengths = [len(read_history(tmp_path / run / HISTORY)) for each in found.finalists for run in each.runs]
+    assert lengths == [6, 6, 6, 6]
+    write_best(given, spared, [each for each in found.finalists if each.trial == 0])
+    assert load_config(given.run.best_config, trust_code=True).health.class_collapse is None
+    # Under the rule it would have been stopped.
+    batch = train_all(
+        [Training(options=RareOptions(epochs=6, **frozen), seed=1, folder=tmp_path / "strict")],
+        given.plan,
+        dataset=given.dataset,
+        baselines=BASELINES,
+        executor="inline",
+        jobs=1,
+    )
+    assert batch.trained[0].stopped is not None

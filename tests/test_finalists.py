@@ -153,6 +153,8 @@ def test_runs_of_one_fold_are_no_independent_witnesses() -> None:
     assert folded.score.units == pytest.approx([0.5, 0.7])
     assert folded.sd == pytest.approx(0.1414214, abs=1e-6)
     assert confirmed([folded])["seeds"] == 2
+    # Other data than the search's: nobody can say how much it flattered.
+    assert confirmed([folded])["optimism"] is None
 
 
 def test_when_nothing_is_complete_the_furthest_leads() -> None:

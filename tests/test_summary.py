@@ -79,7 +79,7 @@ def test_what_a_person_reads() -> None:
         f"best       trial 1 (by hand): {METRIC} 0.5000",
         "baseline   the trivial predictor scores 0.4400; skill over it 0.100 (0 trivial, 1 perfect)",
         "confirmed  0.4500 ± 0.0707 on 2 fresh seeds",
-        "           the search flattered it by +0.0500",
+        "           the search flattered it by 0.0500",
         "test       0.4800 on data never used before",
         "settings   lr 0.25",
         "stopped    1 by class_collapse, e.g. trial 0, epoch 2: stuck",

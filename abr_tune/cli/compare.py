@@ -56,7 +56,11 @@ def _lines(found: Any) -> Iterator[str]:
     else:
         yield "no setting differs"
     yield ""
-    yield from _metrics([row for row in found.metrics if not row.metric.endswith(":skill")])
+    yield from _metrics([row for row in found.metrics if row.delta is not None and not _minor(row.metric)])
+    for side, other in (("a", "b"), ("b", "a")):
+        only = [row.metric for row in found.metrics if getattr(row, other) is None and not _minor(row.metric)]
+        if only:
+            yield f"only {side} has {len(only)} more, such as {only[0]}; --json lists them"
     for split, matrices in found.confusion.items():
         yield ""
         yield f"confusion on {split}: rows are true classes, columns predicted ones, recordings in cells"
@@ -64,6 +68,11 @@ def _lines(found: Any) -> Iterator[str]:
             yield from _confusion(side, matrices[side])
     yield ""
     yield from found.notes
+
+
+def _minor(metric: str) -> bool:
+    """What repeats another metric, or describes the data: left to --json."""
+    return metric.endswith(":skill") or "/count/" in metric
 
 
 def _metrics(rows: Sequence[Any]) -> Iterator[str]:

@@ -60,13 +60,19 @@ def load_dataset(data: SimulatedData | RecordedData, *, folder: Path) -> AbrData
 def refolded(data: AbrDataset, *, count: int, seed: int) -> tuple[AbrDataset, ...]:
     """`count` divisions of what trains or validates in `data`, every patient validating once; the test part stays.
 
-    Raises ValueError when `data` is a cross-validation already or has fewer patients than folds.
+    Raises ValueError when `data` is a cross-validation already, has fewer patients than folds, or was not drawn as one:
+    the validation part of simulated recordings has more of the rare classes, and weights that undo it.
     """
     from core.data.splits import k_fold
 
     if len(data.folds) > 1:
         raise ValueError("these data are a cross-validation already: every patient is held out once in each training")
     [whole] = data.folds
+    if (whole.train.weight is None) != (whole.val.weight is None):
+        raise ValueError(
+            "validation recordings are weighted here and training recordings are not, so they cannot change places; "
+            "of simulated recordings another data seed draws new ones"
+        )
     divisions = k_fold(pooled([whole.train, whole.val]), folds=count, seed=seed)
     return tuple(
         AbrDataset(

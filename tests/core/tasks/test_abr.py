@@ -124,6 +124,9 @@ def test_what_was_predicted_for_which_class_is_counted(data: AbrDataset, model: 
 
 
 def test_what_validates_can_be_divided_anew_while_the_test_patients_stay(data: AbrDataset, folds: AbrDataset) -> None:
+    weighted = replace(data.folds[0], val=replace(data.folds[0].val, weight=np.ones(40, np.float32)))
+    with pytest.raises(ValueError, match="weighted here and training recordings are not"):
+        TASK.folds(replace(data, folds=(weighted,)), count=4, seed=3)
     parts = TASK.folds(data, count=4, seed=3)
     whole = {*data.folds[0].train.patient.tolist(), *data.folds[0].val.patient.tolist()}
     held_out = [{*part.folds[0].val.patient.tolist()} for part in parts]
