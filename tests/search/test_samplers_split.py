@@ -66,15 +66,39 @@ def test_open_trials_count_where_they_have_been() -> None:
     assert which(split.unwanted_N) == [2]
 
 
-def test_only_the_collapsed_are_bad_without_reaching_the_level() -> None:
+def test_the_collapsed_are_bad_without_reaching_the_level() -> None:
     found = known(
         complete(0.9), complete(0.7), complete(0.8), stopped(1, 0.99), stopped(2, 0.1, health=0.5), None, complete(0.1)
     )
     split = by_merit(found.view(), END, lambda _: 2)
     assert which(split.wanted_N) == [0, 2]
-    # 3 was not promoted, 5 failed (and is not in the view, so 6 stands in its place): neither is in either set.
+    # 5 failed and is not in the view, so that 6 stands in its place. 3 was stopped, but neither 0 nor 2 was better
+    # than .99 at age 1: nothing is known of it.
     assert which(split.unwanted_N) == [1, 4, 5]
     assert split.share == 0.4
+
+
+def test_a_stopped_trial_is_bad_where_a_good_one_was_better_at_its_age() -> None:
+    # At age 1 the complete ones stood at -.1 and -.2, at age 4 at .65 and .55.
+    found = known(complete(0.9), complete(0.8), stopped(1, -0.2), stopped(1, 0.0), stopped(5, 0.6), stopped(6, 0.7))
+    split = by_merit(found.view(), END, lambda _: 1)
+    assert which(split.wanted_N) == [0]
+    assert which(split.unwanted_N) == [1, 2, 4]  # 3 led at age 1, and 5 at age 4
+    both = by_merit(found.view(), END, lambda _: 2)
+    assert which(both.unwanted_N) == [2, 4]
+    # At the rung of age 1 all are judged by their own values there.
+    assert which(by_merit(found.view(), 1, lambda _: 1).unwanted_N) == [0, 1, 2, 3, 4]
+
+
+def test_of_several_objectives_a_good_one_must_be_better_in_all() -> None:
+    found = knowledge((Objective("x", "minimize"), Objective("y", "minimize")))
+    found.begin(0, np.array([0.0]))
+    found.end(0, Observation((1.0, 1.0), {1: (2.0, 2.0), 5: (1.0, 1.0)}))
+    for number, values in enumerate(((2.0, 3.0), (1.0, 9.0), (2.0, 2.0)), start=1):
+        found.begin(number, np.array([0.0]))
+        found.end(number, Observation(curve={1: values}))
+    split = by_merit(found.view(), END, lambda _: 1)
+    assert which(split.unwanted_N) == [1]
 
 
 def test_infeasible_ones_come_behind_all_feasible_ones_by_how_much_they_miss() -> None:

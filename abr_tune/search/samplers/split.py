@@ -1,8 +1,9 @@
 """Which trials a model of good and bad configurations is made from, and of feasible and infeasible ones.
 
-Values are only compared at the same age. A model looks at one level alone, the highest that enough trials reached:
-their ends first, then the rungs downwards. What did not reach it belongs among the bad ones only where that is known:
-a trial that collapsed or diverged does; one that was merely not promoted does not.
+Values are only compared at the same age. A model looks at one level, the highest that enough trials reached: their ends
+first, then the rungs downwards. A trial that did not reach it is bad only where that is known: it collapsed or diverged
+before, or one of the good ones was already better at the age it reached. Of a trial that was stopped and yet as good as
+they were at its age nothing is known, and it is in no model.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from abr_tune.search.samplers.box import Flags
 from abr_tune.search.samplers.fronts import leaders
 from abr_tune.search.samplers.knowledge import View
 
-# Shapes: N trials.
+# Shapes: N trials, R good ones, L trials whose last level this is, M objectives.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,8 @@ def highest_level(view: View, enough: int, least: int) -> float | None:
 def by_merit(view: View, level: float, quota: Callable[[int], int]) -> Split:
     """The best at a level, `quota` of those judged there, against the rest.
 
-    Feasible ones come first, then the others by how little they miss.
-
-    A running trial of which nothing was heard yet counts as bad, so that proposals keep away from it (constant liar).
+    Feasible ones come first, then the others by how little they miss. A running trial of which nothing was heard yet
+    counts as bad, so that proposals keep away from it (constant liar).
     """
     losses, violation = view.losses[level], view.violation
     reached = ~np.isnan(losses[:, 0])
@@ -58,7 +58,26 @@ def by_merit(view: View, level: float, quota: Callable[[int], int]) -> Split:
     least = infeasible[np.argsort(violation[infeasible], kind="stable")][: good - len(best)]
     wanted = np.zeros(len(losses), dtype=bool)
     wanted[best] = wanted[least] = True
-    return Split(wanted, (judged | ~view.heard) & ~wanted, int(wanted.sum()) / int(judged.sum()))
+    unwanted = (judged | ~view.heard | _outdone(view, level, wanted)) & ~wanted
+    return Split(wanted, unwanted, int(wanted.sum()) / int((wanted | unwanted).sum()))
+
+
+def _outdone(view: View, level: float, good: Flags) -> Flags:
+    """Trials that ended or wait below a level, and that one of the good ones beat at the last level they reached.
+
+    With several objectives: was nowhere worse there and somewhere better. Shape: (N,).
+    """
+    outdone = np.zeros(len(good), dtype=bool)
+    higher = ~np.isnan(view.losses[level][:, 0])
+    for lower in sorted((one for one in view.losses if one < level), reverse=True):
+        losses = view.losses[lower]
+        here = ~np.isnan(losses[:, 0])
+        last = np.flatnonzero(here & ~higher)
+        rivals_R1M, own_1LM = losses[good & here][:, None], losses[last][None]
+        beaten = (rivals_R1M <= own_1LM).all(axis=2) & (rivals_R1M < own_1LM).any(axis=2)
+        outdone[last] = beaten.any(axis=0)
+        higher |= here
+    return outdone
 
 
 def by_constraint(view: View) -> Iterator[Split]:
