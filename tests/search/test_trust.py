@@ -13,13 +13,13 @@ from abr_tune.search.audit import audited, false_stops
 from abr_tune.search.driver import Driver
 from abr_tune.search.ending import OpenTrial
 from abr_tune.search.events import AlarmRaised, Event, TrialFinished, TrialRecord, VerdictGiven
-from abr_tune.search.executor import Shared
+from abr_tune.search.executor import Job, Shared
 from abr_tune.search.inline import run_inline
 from abr_tune.search.search import Outcome, search
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
 from abr_tune.search.trust import Trust
-from abr_tune.trial import TrialStep, read_history
+from abr_tune.trial import TrialStep, read_history, run_trial
 from core.health import HealthOptions, Verdict, judge
 from core.health.odds import State
 from core.report import EpochReport
@@ -196,6 +196,34 @@ def test_a_worker_that_obeyed_before_the_odds_were_known_is_called_back() -> Non
     assert {verdict.level for verdict in told} == {"warn"}
     assert State("class_collapse", 0) in trust.leave(trial).held
     assert not trust.leave(trial).audited
+
+
+def test_a_trial_called_back_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    chosen = plan(start_from=(COLLAPSING,), budget=Budget(trials=1), train={"epochs": 10})
+    study = Study(sqlite_url(tmp_path / "study.db"), chosen.name, chosen.objectives)
+    driver = Driver(chosen, study, tmp_path, lambda _event: None, baseline=BASELINES[METRIC])
+
+    def train(job: Job) -> None:
+        given = {"seed": job.seed, "folder": job.folder, "since": job.since, "leave": job.leave}
+        for step in run_trial(Rare(), job.options, data=None, health=chosen.health, baselines=BASELINES, **given):
+            if driver.report(job.key, step) != "go_on":
+                break
+        driver.finish(job.key)
+
+    first = driver.ask()
+    assert first is not None
+    for number in range(1, 4):  # learned while the worker was training
+        driver._trust.ended(complete(number), [State("class_collapse", quarter) for quarter in range(4)])
+    train(first)
+    (waiting,) = study.records()
+    assert (waiting.state, 0 < waiting.epochs < 10) == ("running", True)
+    again = driver.ask()
+    assert again is not None
+    assert again.since == waiting.epochs
+    train(again)
+    (record,) = study.records()
+    study.close()
+    assert (record.state, record.epochs, record.audited) == ("complete", 10, None)
 
 
 def test_stops_by_odds_alone_and_their_audit() -> None:
