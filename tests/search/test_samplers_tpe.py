@@ -212,7 +212,7 @@ def test_a_proposal_takes_no_longer_when_10_000_trials_are_known() -> None:
         sampler.learn(number, Observation((value,), {1: (value,)}, {"health": float(number % 5 == 0)}))
     seconds = []
     for number in range(10_000, 10_010):
-        began = time.perf_counter()
+        began = time.process_time()
         sampler.propose(number)
-        seconds.append(time.perf_counter() - began)
-    assert median(seconds) < 0.1  # about .02 on an idle machine
+        seconds.append(time.process_time() - began)
+    assert median(seconds) < 0.06  # of the processor; about .02 when nobody else wants it
