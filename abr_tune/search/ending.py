@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from abr_tune.limits import LIMITS
@@ -70,12 +70,15 @@ def ending_of(trial: OpenTrial, plan: Plan, worth: Callable[[int, Values], Value
         return pruned(trial, trial.verdict, plan)
     if trial.broken is not None:
         return pruned(trial, _broke_off(trial.broken), plan)
-    metrics = {} if trial.last is None else trial.last.metrics
     for objective in plan.objectives:
-        if objective.metric not in metrics:
+        if trial.last is None or objective.metric not in trial.last.metrics:
             return pruned(trial, _absent(trial, objective.metric), plan)
+    assert trial.last is not None  # noqa: S101 - a plan has an objective
+    metrics = trial.last.metrics
     values = worth(trial.number, tuple(float(metrics[objective.metric]) for objective in plan.objectives))
-    missed = violations(metrics, plan.constraints, at_end=True)
+    said = {objective.metric: value for objective, value in zip(plan.objectives, values, strict=True)}
+    trial.last = replace(trial.last, metrics={**metrics, **said})
+    missed = violations(trial.last.metrics, plan.constraints, at_end=True)
     return _ending(trial, "complete", plan, {}, values=values, missed=missed)
 
 
