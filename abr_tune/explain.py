@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any, Final
 
@@ -18,30 +16,19 @@ from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.plan.config import Config, load_config
 from abr_tune.plan.load import load_plan
-from abr_tune.plan.overrides import ImpossibleOptions, resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.repeats import difference_interval
 from abr_tune.report.ablation import FILE, conditions, start_of, surrogate, whole
 from abr_tune.report.wording import counted
+from abr_tune.retraining import Retraining
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.search.executor import ExecutorName
-from abr_tune.search.launch import Cluster
-from abr_tune.search.search import Training, train_all
 from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
 from abr_tune.single import load
-from abr_tune.trial import HISTORY, read_history
 
 FOLDER: Final = "ablation"
 UNUSED: Final = ("pruner=none", "sampler=random", "from=null")
 """What a described plan says otherwise than a space file, and nobody asks for here."""
-
-
-class Interrupted(Exception):
-    """A signal came; what was trained is kept, and the same command goes on."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +66,16 @@ def explain(run: RunFolder, means: Means, console: Console) -> Ablation:
     way = f"from {case.start_name} to {case.end_name}: {counted(len(first), 'lever')}"
     console.print(f"{way}, at most {counted(cost, 'training')}", markup=False)
     with ExitStack() as stack:
-        trainer = _Trainer(case, means, console, stack)
+        trainer = Retraining(
+            plan=case.plan,
+            folder=run.path / FOLDER,
+            dataset=case.dataset,
+            baselines=case.baselines,
+            executor=means.executor,
+            jobs=means.jobs,
+            stack=stack,
+            say=partial(console.print, markup=False, style="dim"),
+        )
         path = _walk(case, trainer, levers, width)
     notes = [*forest, *_merged(first, levers), *trainer.notes]
     ablation = replace(path, trainings=trainer.count, notes=tuple(notes))
@@ -209,82 +205,7 @@ def _confirmed(finalist: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[st
     return tuple(values), tuple(finalist.get("runs") or ())
 
 
-@dataclass(slots=True)
-class _Trainer:
-    """Trains configurations, each seed once, and remembers what came of them."""
-
-    case: _Case
-    means: Means
-    console: Console
-    stack: ExitStack
-    count: int = 0
-    notes: list[str] = field(default_factory=list)
-    _seen: dict[Path, float] = field(default_factory=dict)
-    _cluster: Cluster | None = None
-
-    def values(self, wanted: Sequence[tuple[Configuration, int]]) -> list[float]:
-        """The objective of each configuration on its seed; those that are new are trained side by side."""
-        folders = [self.folder(configuration, seed) for configuration, seed in wanted]
-        new = {
-            folder: Training(options=self._options(configuration), seed=seed, folder=folder)
-            for folder, (configuration, seed) in zip(folders, wanted, strict=True)
-            if folder not in self._seen
-        }
-        if new:
-            self._train(list(new.values()))
-        return [self._seen[folder] for folder in folders]
-
-    def possible(self, configuration: Configuration) -> bool:
-        """Whether the task takes these settings together."""
-        try:
-            self._options(configuration)
-        except ImpossibleOptions:
-            return False
-        return True
-
-    def folder(self, configuration: Configuration, seed: int) -> Path:
-        """Named by what is trained, so that another budget or order finds it again."""
-        told = json.dumps(self._options(configuration).model_dump(mode="json", by_alias=True), sort_keys=True)
-        return self.case.run.path / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()[:10]}-{seed}"
-
-    def _options(self, configuration: Configuration) -> Any:
-        return resolve(self.case.plan.task.options, {**self.case.plan.train, **configuration})
-
-    def _train(self, trainings: list[Training]) -> None:
-        case, means = self.case, self.means
-        if means.executor == "ray" and self._cluster is None:
-            self._cluster = self.stack.enter_context(Cluster(jobs=means.jobs, resources=case.plan.resources))
-        batch = train_all(
-            trainings,
-            case.plan,
-            dataset=case.dataset,
-            baselines=case.baselines,
-            executor=means.executor,
-            jobs=means.jobs,
-            cluster=self._cluster,
-        )
-        if batch.signal is not None:
-            raise Interrupted(batch.signal)
-        for training in trainings:
-            self._seen[training.folder] = self._value(training.folder)
-        self.count += len(trainings)
-        self.console.print(f"  {counted(self.count, 'training')} done", markup=False, style="dim")
-
-    def _value(self, folder: Path) -> float:
-        """The objective at the end of a training; a run that broke counts as the trivial predictor."""
-        metric = self.case.plan.objective.metric
-        found = [report.metrics[metric] for report in read_history(folder / HISTORY) if metric in report.metrics]
-        if found:
-            return float(found[-1])
-        said = f"A training that broke before its first score counts as the trivial predictor ({metric})."
-        if metric not in self.case.baselines:
-            raise UserError(f"{folder} has no {metric}, and the task has no trivial score to count instead")
-        if said not in self.notes:
-            self.notes.append(said)
-        return float(self.case.baselines[metric])
-
-
-def _walk(case: _Case, trainer: _Trainer, levers: Sequence[Lever], width: int) -> Ablation:
+def _walk(case: _Case, trainer: Retraining, levers: Sequence[Lever], width: int) -> Ablation:
     """One lever after the other, each step trained."""
     here, left, steps = dict(case.start), list(levers), []
     before = trainer.values([(here, seed) for seed in case.seeds])
@@ -297,7 +218,7 @@ def _walk(case: _Case, trainer: _Trainer, levers: Sequence[Lever], width: int) -
         after = list(case.known) if last else trainer.values([(here, seed) for seed in case.seeds])
         gain = case.sign * (fmean(after) - fmean(before))
         interval = difference_interval([case.sign * each for each in before], [case.sign * each for each in after])
-        folders = [str(trainer.folder(here, seed).relative_to(case.run.path)) for seed in case.seeds]
+        folders = [str(trainer.place(here, seed).relative_to(case.run.path)) for seed in case.seeds]
         steps.append(
             Step(
                 lever=lever.name,
@@ -327,7 +248,7 @@ def _walk(case: _Case, trainer: _Trainer, levers: Sequence[Lever], width: int) -
 
 
 def _next(
-    case: _Case, trainer: _Trainer, here: Configuration, left: Sequence[Lever], width: int
+    case: _Case, trainer: Retraining, here: Configuration, left: Sequence[Lever], width: int
 ) -> tuple[Lever, dict[str, float]]:
     """The lever to change now, and what those that were tried gave on the first seed."""
     tried = [lever for lever in left if trainer.possible(with_lever(here, lever, case.end))][:width]

@@ -55,8 +55,9 @@ def explain(
     from abr_tune.console import stderr_console
     from abr_tune.environment import cores
     from abr_tune.errors import Exit
-    from abr_tune.explain import Interrupted, Means, explain as train_the_way
+    from abr_tune.explain import Means, explain as train_the_way
     from abr_tune.report.write import write_report
+    from abr_tune.retraining import Interrupted
     from abr_tune.runs import RunFolder, find_run, sole_driver
 
     folder = RunFolder(find_run(run, out))
