@@ -12,6 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from abr_tune.ablation import Ablation, Configuration, Lever, Step, greedy, levers_between, together, told, with_lever
+from abr_tune.environment import cores
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.plan.config import Config, load_config
@@ -36,7 +37,8 @@ class Means:
     """How an explanation is carried out."""
 
     executor: ExecutorName = "ray"
-    jobs: int = 1
+    jobs: int | None = None
+    """Trainings at a time; None: as many as the cores allow."""
     seeds: int | None = None
     """None: as many as confirmation had."""
     budget: int | None = None
@@ -72,7 +74,7 @@ def explain(run: RunFolder, means: Means, console: Console) -> Ablation:
             dataset=case.dataset,
             baselines=case.baselines,
             executor=means.executor,
-            jobs=means.jobs,
+            jobs=means.jobs or max(1, cores() // case.plan.resources.cpus),
             stack=stack,
             say=partial(console.print, markup=False, style="dim"),
         )

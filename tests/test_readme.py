@@ -14,7 +14,7 @@ from core.health import HealthOptions
 ROOT = Path(__file__).parents[1]
 TEXT = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "docs/own-task.md")
+    for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "docs/own-task.md", "docs/why.md")
 }
 README = TEXT["README.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

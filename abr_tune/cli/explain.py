@@ -53,7 +53,6 @@ def explain(
       abr-tune explain phase1 --from "emergency fixes" --seeds 2 --budget 12
     """
     from abr_tune.console import stderr_console
-    from abr_tune.environment import cores
     from abr_tune.errors import Exit
     from abr_tune.explain import Means, explain as train_the_way
     from abr_tune.report.write import write_report
@@ -64,7 +63,7 @@ def explain(
     console = stderr_console()
     means = Means(
         executor=executor,
-        jobs=jobs or cores(),
+        jobs=jobs,
         seeds=seeds,
         budget=budget,
         start=start,
