@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -74,7 +75,10 @@ def _ped_anova(trials: Sequence[FrozenTrial], losses: Sequence[float], share: fl
     if not shared:
         return Importances(absent="No setting was searched in every trial.")
     evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
-    shares = get_param_importances(study, evaluator=evaluator, params=shared)
+    with warnings.catch_warnings():
+        # A conditional setting that is on in one trial only is no news to somebody who reads a page.
+        warnings.filterwarnings("ignore", message="Some regimes", category=UserWarning)
+        shares = get_param_importances(study, evaluator=evaluator, params=shared)
     return Importances(shares={name: float(part) for name, part in shares.items()}, epoch=age, trials=len(trials))
 
 

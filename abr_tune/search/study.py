@@ -30,6 +30,7 @@ from sqlalchemy.orm import Session
 
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
+from abr_tune.search.bulk import all_trials
 from abr_tune.search.events import TrialRecord, TrialState as State
 from abr_tune.search.fidelity import Point
 from abr_tune.search.leases import OWNER, Lease
@@ -613,7 +614,7 @@ def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
     with as_fault():
         connected = connect(storage)
         found = study_id(connected, name)
-        trials = [] if found is None else connected.get_all_trials(found, deepcopy=False)
+        trials = [] if found is None else all_trials(connected, found)
         connected.remove_session()
         connected.engine.dispose()
     return trials

@@ -101,7 +101,9 @@ def test_one_plotly_and_fixed_ids(page: str) -> None:
         "figure-norms-1",
         "figure-curves",
         "figure-history",
+        "figure-ablation",
         "figure-importances",
+        "figure-further-0",
         "figure-strands",
     ]
     assert "figure-slice-2" in drawn
@@ -130,6 +132,8 @@ def test_the_page_says_what_a_reader_needs(page: str) -> None:
         "10 stopped trials that the audit let run to the end",
         "What each class is taken for",
         "Expected calibration error",
+        "From defaults to trial",
+        "What mattered for staying healthy",
     ):
         assert words in page, words
 

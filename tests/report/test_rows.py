@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from abr_tune.ablation import Ablation
 from abr_tune.report import plots
 from abr_tune.report.absences import absences
 from abr_tune.report.collapse import collapse_map
@@ -202,6 +203,7 @@ def test_what_is_there_is_not_called_missing() -> None:
     data = run(
         COLLAPSED, FIRST, SECOND,
         scores=SCORES, watched=WATCHED, environment={"commit": "x"}, importances=Importances({"lr": 1.0}, 3, 20),
+        ablation=Ablation(metric=METRIC, direction="maximize", start="defaults", end="trial 1"),
         summary={
             "state": "finished",
             "gate": {"verdict": "go", "criteria": []},
@@ -210,5 +212,7 @@ def test_what_is_there_is_not_called_missing() -> None:
         },
     )  # fmt: skip
     assert set(dict(absences(data))) == {"Pareto front"}
+    why = dict(absences(run(BEST, ablation=Ablation(metric="", direction="maximize", start="", end="", absent="no forest"))))
+    assert why["The way to the best"] == "no forest"
     norms = dict(absences(run(BEST, watched={1: WATCHED[1]})))["Gradient norms of each head"]
     assert norms == "the reports hold grad_norm of all weights together, none by head"
