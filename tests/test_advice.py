@@ -145,6 +145,9 @@ def test_the_lever_it_goes_with_is_named_only_when_that_is_no_chance() -> None:
     # A falling metric with the same lever: the other way round.
     falling = [trial(number, 0.3 - 0.02 * number, lr=0.01 * number) for number in range(1, 14)]
     assert "with a smaller lr" in next_steps(GO, 0.0, evidence(falling, FLAT))[-1]
+    # 0.1, 0.2 and 0.3 in turn over a rising rate: a correlation of nearly nothing.
+    noise = [trial(number, 0.1 * (1 + number % 3), lr=0.01 * number) for number in range(1, 19)]
+    assert not any("rank correlation" in step for step in next_steps(GO, 0.0, evidence(noise, FLAT)))
     few = [trial(number, 0.02 * number, lr=0.01 * number) for number in range(1, 6)]
     assert not any("rank correlation" in step for step in next_steps(GO, 0.0, evidence(few, FLAT)))
 

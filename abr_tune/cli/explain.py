@@ -87,8 +87,9 @@ def explain(
 
 def _lines(found: Ablation) -> Iterator[str]:
     from abr_tune.console import brief
+    from abr_tune.report.wording import counted
 
-    yield f"{found.metric}, {len(found.seeds)} seeds each, {found.trainings} trainings"
+    yield f"{found.metric}, {counted(len(found.seeds), 'seed')} each, {counted(found.trainings, 'training')}"
     yield f"{found.value:9.4f}             {found.start}"
     for step in found.steps:
         changes = ", ".join(f"{path} {brief(step.was[path])} -> {brief(step.becomes[path])}" for path in step.becomes)

@@ -56,7 +56,7 @@ def test_a_person_reads_which_lever_brought_how_much(quick: Callable[..., Made])
     made = quick(changes=FROZEN)
     answer = explain(made, "--from", "defaults", "--seeds", 1)
     assert answer.code == 0, answer.err
-    assert f"{METRIC}, 1 seeds each" in answer.out
+    assert f"{METRIC}, 1 seed each" in answer.out
     assert "lr 0.5 -> " in answer.out
     assert answer.out.splitlines()[-1]
 
