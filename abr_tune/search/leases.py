@@ -13,13 +13,14 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from optuna.storages._rdb import models
 from sqlalchemy import Engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from abr_tune.errors import StorageFault, UserError
@@ -153,7 +154,9 @@ class Lease:
             try:
                 yield
             finally:
-                connection.close()
+                # A lock whose connection is broken is gone with it.
+                with suppress(DBAPIError):
+                    connection.close()
 
     def _locked(self) -> Any:
         connection = self._engine.connect()

@@ -150,11 +150,11 @@ def patiently(call: Callable[[int], Answer], *, budget: float = SECONDS_TO_WAIT_
             time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def _gone(error: Exception) -> bool:
-    """Whether the server left, or is not there: a broken connection, or none to be had."""
-    if isinstance(error.__cause__, DBAPIError):  # Optuna's own error around the database's
-        error = error.__cause__
-    if not isinstance(error, DBAPIError) or type(error.orig).__module__.partition(".")[0] != "psycopg":
+def _gone(error: BaseException | None) -> bool:
+    """Whether the server left, or is not there, which Optuna's own errors may hide behind their causes."""
+    while error is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__ or error.__context__
+    if error is None or type(error.orig).__module__.partition(".")[0] != "psycopg":
         return False
     state = getattr(error.orig, "sqlstate", None)
     # Class 57P is a server that shuts down or starts; without a state, the connection itself was lost or refused.

@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, of which the second does not see some folders of the first."""
+"""A Ray cluster of two nodes on this machine: one has the driver, the other the cores and not all of its folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ RAY = str(Path(sys.executable).with_name("ray"))
 def can_hide() -> bool:
     """Whether a process of ours may mount an empty folder over another one, for itself alone."""
     try:
-        done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True)
+        done = subprocess.run(
+            ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
+        )
     except FileNotFoundError:
         return False
     return done.returncode == 0
@@ -29,7 +31,7 @@ def can_hide() -> bool:
 
 @contextmanager
 def two_nodes(hidden: Sequence[Path]) -> Iterator[str]:
-    """The address of a cluster with one core on each node; `hidden` folders are empty for the second."""
+    """The address of a cluster whose two cores are on the second node, for which `hidden` folders are empty."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -37,15 +39,26 @@ def two_nodes(hidden: Sequence[Path]) -> Iterator[str]:
     mine = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     before = {name: os.environ.get(name) for name in mine}
     os.environ.update(mine)
-    common = ["--num-cpus", "1", "--object-store-memory", "100000000", "--block", "--disable-usage-stats"]
-    head = ["--head", "--port", address.rpartition(":")[2], "--include-dashboard=false", "--temp-dir", str(scratch)]
+    common = ["--object-store-memory", "100000000", "--block", "--disable-usage-stats"]
+    head = [
+        "--head",
+        "--num-cpus",
+        "0",
+        "--port",
+        address.rpartition(":")[2],
+        "--include-dashboard=false",
+        "--temp-dir",
+        str(scratch),
+    ]
     mounts = " && ".join(f"mount -t tmpfs none '{folder}'" for folder in hidden)
-    second = ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh", RAY, "start", "--address", address, *common]
+    joining = [RAY, "start", "--num-cpus", "2", "--address", address, *common]
+    second = ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh", *joining]
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         nodes.append(_start([RAY, "start", "--node-ip-address", "127.0.0.1", *head, *common]))
-        _wait(address, nodes[0])
+        _wait(nodes[0], scratch, 1)
         nodes.append(_start(second))
+        _wait(nodes[1], scratch, 2)
         yield address
     finally:
         for node in nodes:
@@ -63,15 +76,19 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def _wait(address: str, node: subprocess.Popen[bytes]) -> None:
-    host, _, port = address.rpartition(":")
+def _wait(node: subprocess.Popen[bytes], scratch: Path, nodes: int) -> None:
+    """Until so many nodes answer on their sockets."""
     until = time.monotonic() + 60
     while node.poll() is None and time.monotonic() < until:
-        with socket.socket() as there:
-            if there.connect_ex((host, int(port))) == 0:
-                return
+        if sum(map(_answers, scratch.glob("session_2*/sockets/raylet*"))) >= nodes:
+            return
         time.sleep(0.1)
     raise RuntimeError("Ray did not start")
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as there:
+        return there.connect_ex(str(path)) == 0
 
 
 def _end(node: subprocess.Popen[bytes]) -> None:
