@@ -87,6 +87,7 @@ class Stock:
 
     def _ask(self, number: int) -> optuna.Trial:
         trial = self._open[number] = self._study.ask()
+        _ = trial.relative_params  # made now: where the values are given, nobody would ask the sampler for its own
         self._setting.space.propose(lambda coordinate: _suggest(trial, coordinate))
         return trial
 

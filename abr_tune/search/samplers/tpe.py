@@ -118,7 +118,8 @@ class Tpe:
         if self._rules.constrained:
             for split in by_constraint(view):
                 met, missed = (self._density(view, which, stream) for which in (split.wanted_N, split.unwanted_N))
-                promise += log_ratio(met, missed, split.share, places_CD)
+                # Safer than average is no merit: with it regret doubles in six dimensions, where densities are rough.
+                promise += np.minimum(0.0, log_ratio(met, missed, split.share, places_CD))
         if self._guess is not None:
             promise += self._rules.belief / int(view.heard.sum()) * self._guess.log_density(places_CD)
         return candidates[int(np.argmax(promise))]
