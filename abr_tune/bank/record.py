@@ -22,6 +22,7 @@ from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.overrides import ImpossibleOptions, resolve
 from abr_tune.plan.plan import Plan
+from abr_tune.plan.yaml import read
 from abr_tune.runs import sole_driver, write_atomically
 from abr_tune.search.driver import RETRIES
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
@@ -267,9 +268,12 @@ def _facts(
 
 def _refuse_another(folder: Path, bank: Bank, plan: Plan, fingerprint: str) -> None:
     """A bank grows only by trials of the same space, task and data."""
-    before = load_plan(folder / SPACE, overrides=bank.facts["set"], trust_code=True)
-    old, new = describe_plan(before), describe_plan(plan)
-    changed = [key for key in WATCHED if old.get(key) != new.get(key)]
+    changed = ["task"]
+    # Code is trusted for the task that was asked for, not for whatever a bank may name.
+    if read(folder / SPACE).data.get("task") == plan.task_name:
+        before = load_plan(folder / SPACE, overrides=bank.facts["set"], trust_code=True)
+        old, new = describe_plan(before), describe_plan(plan)
+        changed = [key for key in WATCHED if old.get(key) != new.get(key)]
     if bank.facts["data_fingerprint"] != fingerprint:
         changed.append("fingerprint of the data")
     if changed:

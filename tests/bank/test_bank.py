@@ -15,8 +15,7 @@ from abr_tune.bank.folder import read_bank
 from abr_tune.bank.record import drawn, only_finite, record
 from abr_tune.bank.rows import reports_of, table_of
 from abr_tune.errors import Exit, UserError
-from abr_tune.trial import run_trial
-from core.health import HealthOptions, judge
+from core.health import HealthOptions
 from core.report import EpochReport
 from tests.bank.conftest import SPACE, plan_of, space_file
 from tests.bank.lines import MAJORITY, METRIC, Options, report
@@ -90,30 +89,6 @@ def test_rules_are_off_but_for_the_guard() -> None:
     assert {name for name, rule in off if rule is not None} == {"non_finite"}
 
 
-def test_recorded_reports_get_the_verdicts_of_the_originals(recorded: Path, tmp_path: Path) -> None:
-    plan, bank = plan_of(recorded.parent / "lines.yaml"), read_bank(recorded)
-    said = []
-    for trial in bank.trials():
-        if trial.error is not None:
-            continue
-        again = run_trial(
-            plan.task,
-            plan.task.options(**plan.train, **trial.params),
-            seed=trial.seed,
-            folder=tmp_path / str(trial.number),
-            data=None,
-            health=plan.health,
-            baselines=bank.facts["baselines"],
-        )
-        live = [step.verdicts for step in again]
-        replayed = [judge(trial.reports[:end], plan.health, bank.facts["baselines"]) for end in range(1, 6)][
-            : len(live)
-        ]
-        assert replayed == live
-        said += [verdict.rule for verdicts in live for verdict in verdicts]
-    assert {"class_collapse", "non_finite"} <= set(said)
-
-
 def test_more_trials_are_added_and_the_old_ones_stay(tmp_path: Path, recorded: Path) -> None:
     plan = plan_of(space_file(tmp_path))
     assert record(plan, tmp_path / "bank", trials=5, executor="inline") is Exit.DONE
@@ -174,6 +149,13 @@ def test_a_bank_of_something_else_is_not_added_to(recorded: Path, tmp_path: Path
     other = plan_of(space_file(tmp_path, SPACE.replace("[0.0, 0.2]", "[0.0, 0.3]")))
     with pytest.raises(UserError, match="holds a bank of something else: search differ"):
         record(other, recorded, trials=13, executor="inline")
+
+
+def test_a_bank_cannot_name_code_that_nobody_asked_for(recorded: Path, tmp_path: Path) -> None:
+    folder = damaged(recorded, tmp_path, "space.yaml", SPACE.replace("lines:TASK", "evil:TASK").encode())
+    (folder / "evil.py").write_text("raise SystemExit('imported')\n")
+    with pytest.raises(UserError, match="holds a bank of something else: task differ"):
+        record(plan_of(space_file(tmp_path)), folder, trials=13, executor="inline")
 
 
 def damaged(recorded: Path, tmp_path: Path, name: str, content: bytes | None) -> Path:

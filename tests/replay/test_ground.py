@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from abr_tune.bank.folder import read_bank
 from abr_tune.errors import UserError
 from abr_tune.plan.distributions import Categorical, Choice, Coordinate, Float, Int, Range
 from abr_tune.plan.space import Condition, Parameter, Space
@@ -11,6 +12,7 @@ from abr_tune.replay.ground import Ground, Run, load_ground
 from abr_tune.replay.nearest import Shelf, share
 from abr_tune.replay.rules import rules_report
 from abr_tune.search.observation import Exhausted
+from abr_tune.trial import run_trial
 
 
 def test_fates_and_regrets(ground: Ground) -> None:
@@ -39,6 +41,25 @@ def test_the_rules_by_themselves(ground: Ground) -> None:
     assert report.saved_of_all == pytest.approx(12 / 60)
     assert report.delay == 2, "grace ends with epoch 3"
     assert report.best_unchanged
+
+
+def test_recorded_reports_get_the_verdicts_of_the_originals(six: Path, ground: Ground, tmp_path: Path) -> None:
+    bank, plan = read_bank(six), ground.plan
+    params = {trial.number: trial.params for trial in bank.trials()}
+    for run in ground.runs:
+        live = run_trial(
+            plan.task,
+            plan.task.options(**plan.train, **params[run.number]),
+            seed=plan.seed,
+            folder=tmp_path / str(run.number),
+            data=None,
+            health=plan.health,
+            baselines=bank.facts["baselines"],
+        )
+        steps = list(live)
+        assert [step.verdicts for step in steps] == [step.verdicts for step in run.steps[: len(steps)]]
+        assert [step.report for step in steps] == [step.report for step in run.steps[: len(steps)]]
+        assert len(steps) == (run.stop.epoch if run.stop is not None else run.length)
 
 
 def test_other_rules_by_an_override(six: Path) -> None:
