@@ -16,12 +16,13 @@ from rich.console import Console
 from abr_tune import environment
 from abr_tune.errors import EnvironmentFault, UserError
 from abr_tune.folder import NOT_COMPARABLE
+from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
-from abr_tune.trial import HISTORY, read_history
+from abr_tune.trial import HISTORY, length_of, read_history
 from core.health import judge
 
 log = logging.getLogger(__name__)
@@ -228,10 +229,11 @@ def lenient(materials: Materials, record: TrialRecord) -> Plan:
     if record.state != "complete":
         return plan
     history = read_history(materials.run.trial(record.number) / HISTORY)
+    length = length_of(resolve(plan.task.options, {**plan.train, **record.params}))
     verdicts = (
         verdict
-        for length in range(1, len(history) + 1)
-        for verdict in judge(history[:length], plan.health, materials.baselines)
+        for reported in range(1, len(history) + 1)
+        for verdict in judge(history[:reported], plan.health, materials.baselines, length)
     )
     spared = {verdict.rule for verdict in verdicts if verdict.level == "stop"}
     return replace(plan, health=plan.health.model_copy(update=dict.fromkeys(sorted(spared)))) if spared else plan

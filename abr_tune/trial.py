@@ -153,8 +153,14 @@ def run_trial(
         )
     with_data = {} if data is None else {"data": data}
     with closing(closable(task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data))) as reports:
-        judging = _Judging(health, baselines, leave, limits, expendable)
+        judging = _Judging(health, baselines, leave, limits, expendable, length_of(options))
         yield from _judged(reports, folder / HISTORY, judging, since)
+
+
+def length_of(options: BaseModel) -> int | None:
+    """Epochs that a training with these options takes; None where the task's options do not say."""
+    length = getattr(options, "epochs", None)
+    return length if isinstance(length, int) else None
 
 
 def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Crash]:
@@ -230,10 +236,11 @@ class _Judging:
     leave: Leave
     limits: Limits
     expendable: bool
+    length: int | None
 
     def step(self, history: Sequence[EpochReport], passed: Verdict | None = None) -> TrialStep:
         """The last report with what is said of it; `passed` is the limit it has passed."""
-        found = judge(history, self.health, self.baselines)
+        found = judge(history, self.health, self.baselines, self.length)
         verdicts = found if passed is None else (passed, *found)
         return TrialStep(history[-1], verdicts, self.leave.spares(history[-1], verdicts))
 

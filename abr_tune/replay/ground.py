@@ -170,7 +170,7 @@ def _run(trial: RecordedTrial, plan: Plan, baselines: Mapping[str, float]) -> Ru
     whole = trial.broke_off is None and trial.error is None
     final = curve.get(trial.whole[-1].epoch) if whole and trial.whole else None
     steps = tuple(
-        TrialStep(report, judge(trial.reports[: index + 1], plan.health, baselines))
+        TrialStep(report, judge(trial.reports[: index + 1], plan.health, baselines, length))
         for index, report in enumerate(trial.reports)
     )
     return Run(

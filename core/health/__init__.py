@@ -47,16 +47,20 @@ RULES: Final[Mapping[Rule, Judgement]] = {
 
 
 def judge(
-    history: Sequence[EpochReport], options: HealthOptions, baselines: Mapping[str, float]
+    history: Sequence[EpochReport],
+    options: HealthOptions,
+    baselines: Mapping[str, float],
+    length: int | None = None,
 ) -> tuple[Verdict, ...]:
     """What the rules say of the last report of a run: stops first, then warnings; empty while all is well.
 
-    `baselines` maps metric names to the scores of trivial predictors. A report sent from within an epoch is judged by
+    `baselines` maps metric names to the scores of trivial predictors; `length` is how many epochs the run is going to
+    train, where that is known. A report sent from within an epoch is judged by
     `non_finite` alone: it carries no scores.
     """
     if not history:
         return ()
-    view = History.of(history)
+    view = History.of(history, length)
     names: tuple[Rule, ...] = ("non_finite",) if view.broken is not None else tuple(RULES)
     asked = {name: getattr(options, name) for name in names}
     found = [

@@ -29,15 +29,15 @@ SPREAD_RATIO: Final[Mapping[str, str]] = {
 
 
 def class_collapse(history: History, rule: ClassCollapse, baselines: Mapping[str, float]) -> Iterator[Verdict]:
-    """Stop at the majority's score with a loss that stands still, or at constant output; warn at one class."""
+    """Stop at the majority's score with a loss that gets nowhere, or at constant output; warn at one class."""
     last, judged = history.last, history.judged(CLASS, rule.grace)
     stuck = streak(judged, lambda report: _stuck(history, report, rule, baselines))
-    flat = streak(judged, lambda report: report.metrics.get(SPREAD, 1.0) < rule.flat)
+    flat = streak(judged, lambda report: _flat(report, rule, baselines))
     if stuck >= rule.patience:
         score, majority = last.metrics[MACRO_F1], baselines[MACRO_F1]
         why = (
             f"macro-F1 {score:.3f} has not been above the always-majority score {majority:.3f} for {stuck} epochs "
-            f"and the class loss fell by less than {rule.fall:.0%} in {rule.window} epochs{_one_class(last)}"
+            f"and {_standstill(history, rule)}{_one_class(last)}"
         )
     elif flat >= rule.flat_patience:
         why = (
@@ -50,17 +50,42 @@ def class_collapse(history: History, rule: ClassCollapse, baselines: Mapping[str
     evidence = _class_evidence(last) | {"epochs": float(max(stuck, flat))}
     if MACRO_F1 in baselines:
         evidence["majority_f1_macro"] = baselines[MACRO_F1]
-    fall = history.fall_of(last, CLASS, rule.window)
-    if fall is not None:
-        evidence["loss_fall"] = fall
+    for name, fall in (
+        ("loss_fall", history.fall_of(last, CLASS, rule.window)),
+        ("loss_fall_ahead", history.fall_ahead(last, CLASS, rule.window)),
+    ):
+        if fall is not None:
+            evidence[name] = fall
     yield Verdict(level="stop", rule="class_collapse", why=why, epoch=last.epoch, evidence=evidence)
 
 
 def _stuck(history: History, report: EpochReport, rule: ClassCollapse, baselines: Mapping[str, float]) -> bool:
-    if MACRO_F1 not in baselines or MACRO_F1 not in report.metrics:
+    if not {MACRO_F1} <= baselines.keys() & report.metrics.keys() or not _at_majority(report, rule, baselines):
         return False
-    at_majority = report.metrics[MACRO_F1] <= baselines[MACRO_F1] + rule.margin
-    return at_majority and history.stalled(report, CLASS, window=rule.window, fall=rule.fall)
+    ahead = history.fall_ahead(report, CLASS, rule.window)
+    slow = history.stalled(report, CLASS, window=rule.window, fall=rule.slow)
+    leads_nowhere = slow and ahead is not None and ahead < rule.reach
+    return leads_nowhere or history.stalled(report, CLASS, window=rule.window, fall=rule.fall)
+
+
+def _flat(report: EpochReport, rule: ClassCollapse, baselines: Mapping[str, float]) -> bool:
+    """Constant output; small differences that rank the recordings right are none (a linear model at a low rate)."""
+    return report.metrics.get(SPREAD, 1.0) < rule.flat and _at_majority(report, rule, baselines)
+
+
+def _at_majority(report: EpochReport, rule: ClassCollapse, baselines: Mapping[str, float]) -> bool:
+    """Whether the score is not above the majority's; true where there is none to compare."""
+    known = MACRO_F1 in baselines and MACRO_F1 in report.metrics
+    return not known or report.metrics[MACRO_F1] <= baselines[MACRO_F1] + rule.margin
+
+
+def _standstill(history: History, rule: ClassCollapse) -> str:
+    last = history.last
+    if history.stalled(last, CLASS, window=rule.window, fall=rule.fall):
+        return f"the class loss fell by less than {rule.fall:.0%} in {rule.window} epochs"
+    left = (history.length or last.epoch) - last.epoch
+    ahead = history.fall_ahead(last, CLASS, rule.window) or 0.0
+    return f"at its pace the class loss would fall by {ahead:.1%} in the {left} epochs that are left"
 
 
 def _one_class(report: EpochReport) -> str:

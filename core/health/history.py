@@ -17,12 +17,15 @@ class History:
     """Complete reports; a report repeated after a restart replaces the first."""
     broken: EpochReport | None = None
     """The last report when it was sent from within an epoch: something was not finite."""
+    length: int | None = None
+    """Epochs the run is going to train; None where nobody says."""
 
     @classmethod
-    def of(cls, reports: Sequence[EpochReport]) -> Self:
+    def of(cls, reports: Sequence[EpochReport], length: int | None = None) -> Self:
         """Order `reports`, which holds at least one."""
         by_epoch = {report.epoch: report for report in reports if report.complete}
-        return cls(tuple(by_epoch[epoch] for epoch in sorted(by_epoch)), None if reports[-1].complete else reports[-1])
+        broken = None if reports[-1].complete else reports[-1]
+        return cls(tuple(by_epoch[epoch] for epoch in sorted(by_epoch)), broken, length)
 
     @property
     def last(self) -> EpochReport:
@@ -41,6 +44,15 @@ class History:
         """Whether the loss of `term` fell by less than the share `fall` in the `window` epochs before `report`."""
         change = self.fall_of(report, term, window)
         return change is not None and change < fall
+
+    def fall_ahead(self, report: EpochReport, term: str, window: int) -> float | None:
+        """By which share the loss of `term` would still fall at the pace of the last `window` epochs, in a line.
+
+        A line is generous: losses flatten out, and learning rates are lowered towards the end. None when it cannot be
+        told.
+        """
+        change = self.fall_of(report, term, window)
+        return None if change is None or self.length is None else change / window * (self.length - report.epoch)
 
     def fall_of(self, report: EpochReport, term: str, window: int) -> float | None:
         """By which share of its size the loss of `term` fell in `window` epochs; None when it cannot be told.

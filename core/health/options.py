@@ -3,7 +3,9 @@
 The defaults were calibrated on 160 imbalanced training runs, of which 68 collapsed and 79 ended well. The rule that
 stops on a macro-F1 at the majority's level *and* a class loss that stands still caught 66 of the 68 and stopped none
 of the 79; rules on the F1 or on the share of the largest class alone stopped 4. Predicting one class in the first
-epochs is normal (2306.00809, 2207.00391), hence the grace.
+epochs is normal (2306.00809, 2207.00391), hence the grace. How slow is too slow (`slow`, `reach`) was chosen on the
+first 145 configurations of the bank of phase1; `abr-tune replay BANK --rules` shows what the rules do on all of it, and
+on banks that had no say.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ class ClassCollapse(Options):
     """Epochs over which the class loss is compared."""
     fall: Fraction = 0.01
     """The class loss stands still when it fell by less than this share within the window."""
+    slow: Fraction = 0.05
+    """A fall of less than this share within the window is slow: judged by where it leads."""
+    reach: Fraction = 0.2
+    """A slow loss stands still when at its pace it would fall by less than this share in all epochs that are left."""
     flat: Fraction = 0.01
     """Spread (sd over recordings) of the predicted probabilities under which the output counts as constant."""
     flat_patience: Epochs = 3

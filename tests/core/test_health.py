@@ -385,3 +385,42 @@ def test_the_skill_beside_a_class_score_is_no_class() -> None:
     report = EpochReport(epoch=1, phase="all", metrics=metrics, active={"class": 1})
     warned = [verdict for verdict in judge([report], HealthOptions(), {}) if verdict.rule == "class_absent"]
     assert [verdict.evidence["classes"] for verdict in warned] == ["B"]
+
+
+# how slow is too slow
+
+
+def first_stop_of(length: int | None, fall: float) -> int | None:
+    """Epoch of the first stop of a run at the majority whose loss falls by `fall` of its first value each epoch."""
+    reports = [collapsed(number, loss=1.0 - fall * (number - 1)) for number in range(1, 13)]
+    judged = ((count, judge(reports[:count], DEFAULT, BASELINES, length)) for count in range(1, 13))
+    return next((count for count, found in judged if any(verdict.level == "stop" for verdict in found)), None)
+
+
+def test_a_slow_loss_is_judged_by_where_it_leads() -> None:
+    # Three epochs' fall at epoch 5 of 20: 3 x 0.01 / 0.99 = 3 %, in the 15 epochs left 15 %: under 20 %, a standstill.
+    assert first_stop_of(20, 0.01) == 5
+    # The same pace in a run of 100 epochs leads to 96 % less: nobody is stopped.
+    assert first_stop_of(100, 0.01) is None
+    # Nobody says how long the run is: only a loss that hardly falls at all stands still.
+    assert first_stop_of(None, 0.01) is None
+    assert first_stop_of(None, 0.001) == 5
+    # 3 x 0.03 = 9 % in three epochs is not slow, however little is left.
+    assert first_stop_of(12, 0.03) is None
+
+
+def test_the_sentence_of_a_slow_loss_says_where_it_leads() -> None:
+    reports = [collapsed(number, loss=1.0 - 0.01 * (number - 1)) for number in range(1, 6)]
+    (verdict,) = (found for found in judge(reports, DEFAULT, BASELINES, 20) if found.level == "stop")
+    assert "the class loss would fall by 15.2% in the 15 epochs that are left" in verdict.why
+    assert verdict.evidence["loss_fall_ahead"] == pytest.approx(0.03 / 0.99 / 3 * 15)
+
+
+def test_nearly_equal_probabilities_that_rank_right_are_no_constant_output() -> None:
+    # A linear model at a low rate: probabilities differ in the fourth digit, and the right class still leads.
+    tiny = {"val/class/probability_sd": 0.0004}
+    assert first_stop([epoch(number, f1=0.78, loss=2.3, metrics=tiny) for number in range(1, 9)]) is None
+    assert first_stop([epoch(number, f1=MAJORITY, loss=2.3 - number, metrics=tiny) for number in range(1, 9)]) == (
+        6,
+        "class_collapse",
+    )
