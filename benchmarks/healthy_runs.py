@@ -53,7 +53,8 @@ def train_in_full(job: tuple[int, dict[str, Any]]) -> tuple[float, str | None]:
         options = resolve(plan.task.options, values)
         for report in plan.task.train(options, seed=seed, checkpoint=Path(folder), data=data):
             history.append(report)
-            stops = [verdict for verdict in judge(history, plan.health, baselines, options.epochs) if verdict.level == "stop"]
+            found = judge(history, plan.health, baselines, options.epochs)
+            stops = [verdict for verdict in found if verdict.level == "stop"]
             rule = rule or (f"{stops[0].rule} at epoch {report.epoch}" if stops else None)
             if not report.complete:
                 return float("-inf"), rule
