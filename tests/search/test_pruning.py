@@ -75,6 +75,7 @@ def test_between_rungs_and_at_age_0_nothing_is_judged() -> None:
         early.enter(number, 20)
         early.note(number, Point(1, 0, (value,)))
     assert early.judge(2, 1) is None
+    assert early.curve(2) == {}
 
 
 def test_a_trial_whose_classes_begin_later_is_compared_later() -> None:
@@ -160,6 +161,17 @@ def test_the_highest_rung_is_served_first() -> None:
     field.go_on(2)
     assert field.promotable(OPEN) is None
     assert field.furthest() == 1  # at age 2, though 3 is the best of those at age 1
+    for number, value in ((4, 0.9), (5, 0.8), (6, 0.3)):
+        field.enter(number, 20)
+        for epoch in (1, 2)[: 2 if number == 6 else 1]:
+            field.note(number, Point(epoch, epoch, (value,)))
+        field.wait(number)
+    field.enter(7, 20)
+    field.note(7, Point(1, 1, (0.0,)))
+    field.note(7, Point(2, 2, (0.0,)))
+    assert field.promotable(OPEN) == 1  # the second of four at age 2, though 4 and 5 lead at age 1
+    field.go_on(1)
+    assert field.promotable(OPEN) == 4
 
 
 def test_what_stays_behind_is_told_with_its_numbers() -> None:
