@@ -159,9 +159,9 @@ def _lever(lever: str, values: Mapping[int, Any], fate: Mapping[int, bool]) -> C
         return None
     counts = np.array([len(members) for _, _, _, members in groups])
     collapsed = np.array([int(labels[members].sum()) for _, _, _, members in groups])
-    told = information(collapsed, counts)
+    told = float(information(collapsed, counts))
     dealt = np.random.default_rng(0).multivariate_hypergeometric(counts, int(collapsed.sum()), size=PERMUTATIONS)
-    as_good = sum(information(other, counts) >= told - 1e-12 for other in dealt)
+    as_good = int(np.sum(information(dealt, counts) >= told - 1e-12))
     bins = tuple(
         CollapseBin(label=label, low=low, high=high, trials=int(n), collapsed=int(k), interval=wilson(int(k), int(n)))
         for (label, low, high, _), k, n in zip(groups, collapsed, counts, strict=True)
@@ -169,12 +169,16 @@ def _lever(lever: str, values: Mapping[int, Any], fate: Mapping[int, bool]) -> C
     return CollapseLever(lever=lever, bins=bins, information=told, p_value=(1 + as_good) / (1 + PERMUTATIONS))
 
 
-def information(collapsed: Counts, counts: Counts) -> float:
-    """Mutual information in bits of bin and collapse: sum over cells of p log2(p / (p_bin p_fate))."""
-    table = np.stack([collapsed, counts - collapsed]) / counts.sum()
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True)
-    seen = table > 0
-    return float(max(0.0, np.sum(table[seen] * np.log2(table[seen] / expected[seen]))))
+def information(collapsed: Counts, counts: Counts) -> NDArray[np.float64]:
+    """Mutual information in bits of bin and collapse: sum over cells of p log2(p / (p_bin p_fate)).
+
+    `collapsed` has the bins in its last axis; the others stay.
+    """
+    table = np.stack([collapsed, counts - collapsed], axis=-2) / counts.sum()
+    expected = table.sum(axis=-1, keepdims=True) * table.sum(axis=-2, keepdims=True)
+    ratio = np.divide(table, expected, out=np.ones_like(table), where=table > 0)
+    told: NDArray[np.float64] = np.maximum(0.0, (table * np.log2(ratio)).sum(axis=(-2, -1)))
+    return told
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

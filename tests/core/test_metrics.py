@@ -403,15 +403,16 @@ def test_an_area_needs_a_fold_with_both() -> None:
 def test_the_class_table_counts_by_truth_and_prediction() -> None:
     """Four recordings of which one has no class; the confidences .9 and .8 lie in other fifteenths than .6."""
     probability = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]])
-    table = class_table(probability, np.array([0, 0, 1, -1]), np.array([1.0, 1.0, 3.0, 1.0]))
+    table = class_table(probability, np.array([0, 0, 0, -1]), np.array([1.0, 1.0, 3.0, 1.0]))
     assert table is not None
-    assert table.counts_CC.tolist() == [[1, 1], [1, 0]]
+    # Rows are true classes: two of the first are called the first, one the second.
+    assert table.counts_CC.tolist() == [[2, 1], [0, 0]]
     assert [(low, high) for low, high, *_ in table.bins] == [
         (8 / 15, 9 / 15),
         (11 / 15, 12 / 15),
         (13 / 15, 14 / 15),
     ]
-    for row, expected in zip(table.bins, [(0.6, 0, 1), (0.8, 0, 1), (0.9, 1, 1)], strict=True):
+    for row, expected in zip(table.bins, [(0.6, 0, 1), (0.8, 1, 1), (0.9, 1, 1)], strict=True):
         assert row[2:] == pytest.approx(expected)
 
 
