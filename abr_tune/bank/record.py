@@ -7,13 +7,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from abr_tune import environment
+from abr_tune.bank.draw import Drawn, drawn
 from abr_tune.bank.folder import FACTS, SPACE, UNFINISHED, Bank, RecordedTrial, new_facts, read_bank, write_bank
 from abr_tune.console import clock, stderr_console
 from abr_tune.errors import Exit, UserError
@@ -36,24 +35,6 @@ from core.report import EpochReport
 WATCHED: Final = ("task", "data", "train", "search", "start_from", "objective", "seed")
 """Keys of a plan that say which trials a bank holds and what their numbers mean."""
 SECONDS_BETWEEN_WRITES: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The configuration of one trial of a bank."""
-
-    number: int
-    name: str | None
-    params: Mapping[str, Any]
-
-
-def drawn(plan: Plan, number: int) -> Drawn:
-    """The start points come first; any other configuration follows from the plan's seed and its number alone."""
-    if number < len(plan.start_from):
-        point = plan.start_from[number]
-        return Drawn(number, point.name, point.values)
-    stream = np.random.default_rng([plan.seed, number])
-    return Drawn(number, None, plan.space.propose(lambda side: side.at(float(stream.random()))))
 
 
 def record(

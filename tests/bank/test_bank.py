@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from abr_tune.bank.draw import drawn
 from abr_tune.bank.folder import read_bank
-from abr_tune.bank.record import drawn, only_finite, record
+from abr_tune.bank.record import only_finite, record
 from abr_tune.bank.rows import reports_of, table_of
 from abr_tune.errors import Exit, UserError
 from core.health import HealthOptions
