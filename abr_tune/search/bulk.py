@@ -33,7 +33,10 @@ class _Tables:
 def all_trials(storage: RDBStorage, study: int) -> list[FrozenTrial]:
     """The trials of a study by number, equal to `storage.get_all_trials(study)`."""
     steps = ("intermediate_value", "intermediate_value_type")
+    model = models.TrialModel
     with Session(storage.engine) as session, session.begin():
+        # First: a trial that ends meanwhile then seems to run still, instead of having ended without a value.
+        found = session.execute(select(model.__table__).where(model.study_id == study).order_by(model.number)).all()
         tables = _Tables(
             values=_rows(session, study, models.TrialValueModel, "objective", "value", "value_type"),
             curves=_rows(session, study, models.TrialIntermediateValueModel, "step", *steps),
@@ -41,8 +44,6 @@ def all_trials(storage: RDBStorage, study: int) -> list[FrozenTrial]:
             said=_rows(session, study, models.TrialUserAttributeModel, "key", "value_json"),
             kept=_rows(session, study, models.TrialSystemAttributeModel, "key", "value_json"),
         )
-        model = models.TrialModel
-        found = session.execute(select(model.__table__).where(model.study_id == study).order_by(model.number)).all()
     distributions = _Distributions()
     return [_trial(row, tables, distributions) for row in found]
 

@@ -122,10 +122,12 @@ class Study:
         """Optuna's id of the newest trial."""
         self._unfinished: dict[int, Sign | None] = {}
         """Trials that had not ended when they were last read, those of this driver left out -> their sign then."""
-        self._heard = False
+        self._unheard: list[FrozenTrial] | None = []
+        """What there was when the study was opened, until it is asked for."""
         self._sides: dict[str, BaseDistribution] = {}
         """Coordinate as it is called in the study -> its distribution there."""
-        for trial in self.trials():
+        self._unheard = self.trials()
+        for trial in self._unheard:
             self._see(trial, None)
 
     @property
@@ -135,7 +137,7 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as Optuna reads them, by number."""
-        return patiently(lambda _tries: self._storage.get_all_trials(self._study_id, deepcopy=False))
+        return patiently(lambda _tries: all_trials(self._storage, self._study_id))
 
     def stored(self) -> list[StoredTrial]:
         """All trials, by number, with everything a search needs to know of them."""
@@ -191,13 +193,15 @@ class Study:
         Each with whether it is free: unfinished, and to be gone on with by whoever resumes it, because its driver is
         dead or has left it paused or interrupted. Without other drivers there is nothing new.
         """
-        first, self._heard = not self._heard, True
+        unheard, self._unheard = self._unheard, None
         if self.lease is None:
-            return [(stored_of(trial), not trial.state.is_finished()) for trial in self.trials()] if first else []
+            return [(stored_of(trial), not trial.state.is_finished()) for trial in unheard or ()]
         self.lease.check()
         holders = self.lease.holders()
         self.lease.bury([holder for holder in holders if holder.dead])
         living = {holder.id for holder in holders if not holder.dead} - {self.lease.id}
+        # What was read when the study was opened may be old by now: everything is read again.
+        first = unheard is not None
         signs = {} if first else self._signs()
         # Of a trial that is being trained elsewhere every look may show more; others show by their sign that they have.
         known = {
