@@ -35,7 +35,7 @@ SECTIONS = {
     "settings": ("#ablation", "#slices"),
 }
 """Picture -> what of the page is on it."""
-HEIGHTS = {"overview": 900, "curves": 1010, "best": 1180, "settings": 1560}
+HEIGHTS = {"overview": 1010, "curves": 1010, "best": 1180, "settings": 1560}
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def searched(out: Path, trials: int) -> Path:
-    """A run of phase1 with an audit, so that its report has all there is to show."""
+    """A run of phase1 with an audit, and nothing but the health rules to stop a trial: its report shows collapses."""
     command = [
         sys.executable,
         "-c",
@@ -63,7 +63,11 @@ def searched(out: Path, trials: int) -> Path:
         "--trials",
         str(trials),
     ]
-    subprocess.run([*command, "--set", "audit=0.2"], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*command, "--set", "audit=0.3", "--set", "pruner=none", "--set", "train.epochs=8"],
+        check=True,
+        stdout=sys.stderr,
+    )
     return out / "phase1"
 
 
@@ -79,13 +83,13 @@ def photograph(folder: Path, to: Path, scratch: Path) -> None:
     shoot(only(printed, SECTIONS["curves"], scratch / "print.html"), to / "report-print.png", 690, 1010, "light")
     with serving(folder) as address:
         shoot(f"{address}/note", to / "dashboard-note.png", 1280, 860, "light")
-        shoot(address, to / "dashboard-study.png", 1280, 1000, "light")
+        shoot(address, to / "dashboard-study.png", 1280, 1720, "light")
 
 
 def only(page: str, shown: tuple[str, ...], path: Path) -> str:
     """A copy of the page with nothing but these parts of it; its own policy lets styles in."""
     keep = "".join(f":not({part})" for part in shown)
-    hide = f"<style>main > *{keep} {{ display: none }} h2 {{ margin-top: 24px }}</style>"
+    hide = f"<style>main > *{keep} {{ display: none }} h2 {{ margin-top: 24px }} .legend {{ margin-bottom: 0 }}</style>"
     path.write_text(page.replace("</head>", f"{hide}</head>"), encoding="utf-8")
     return path.as_uri()
 

@@ -66,7 +66,7 @@ def test_the_dashboard_reads_notes_and_plots(tmp_path: Path) -> None:
     assert plain(f"Trial 11 is best: {METRIC} 1.100") in note
     assert "[the best trial (11)](/dashboard/studies/1/trials?numbers=11)" in note
     assert "| class\\_collapse | 6 | 6 | – |" in note
-    assert note_of(study, 0).startswith("**by hand** (start point), stopped by class\\_collapse after 1 epochs")
+    assert note_of(study, 0).startswith("**by hand** (start point), stopped by class\\_collapse after 1 epoch:")
     assert "`trials/0/history.jsonl`" in note_of(study, 0)
     assert "This is the **best** configuration." in note_of(study, 11)
     plots = get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id))

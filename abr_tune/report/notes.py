@@ -11,7 +11,7 @@ from abr_tune.console import audit_of, visible
 from abr_tune.report import overview
 from abr_tune.report.data import ReportData
 from abr_tune.report.tables import stop_rows
-from abr_tune.report.wording import number
+from abr_tune.report.wording import counted, number
 from abr_tune.search.events import TrialRecord
 
 MARKUP: Final = re.compile(r"([!-/:-@\[-`{-~])")
@@ -65,7 +65,7 @@ def _trial_note(data: ReportData, record: TrialRecord) -> Iterator[str]:
     head = f"**{plain(record.name)}** (start point), " if record.name else ""
     value = data.value_of(record)
     scored = "" if value is None else f": {plain(data.objective.metric)} {plain(number(value))}"
-    yield f"{head}{plain(_ended(record))} after {record.epochs} epochs{scored}\n"
+    yield f"{head}{plain(_ended(record))} after {counted(record.epochs, 'epoch')}{scored}\n"
     if data.best is not None and record.number == data.best.number:
         yield "This is the **best** configuration.\n"
     if record.why or record.error:

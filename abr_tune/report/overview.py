@@ -89,12 +89,15 @@ def _about_best(data: ReportData) -> Iterator[str]:
 def _about_optimism(data: ReportData) -> Iterator[str]:
     rows = [row for row in finalist_rows(data) if row.optimism is not None]
     if rows and rows[0].optimism is not None:
-        better = "better" if rows[0].optimism >= 0 else "worse"
-        sentence = f"The search's own run of it was {number(abs(rows[0].optimism))} {better} than the fresh ones"
-        mean = fmean(row.optimism or 0.0 for row in rows)
+        sentence = f"The search's own run of it was {_gap(rows[0].optimism)} than the fresh ones"
         if len(rows) > 1:
-            sentence += f"; over all {len(rows)} finalists {number(abs(mean))} {'better' if mean >= 0 else 'worse'}"
+            mean = fmean(row.optimism or 0.0 for row in rows)
+            sentence += f"; over all {len(rows)} finalists {_gap(mean)} on average"
         yield sentence + "."
+
+
+def _gap(optimism: float) -> str:
+    return f"{abs(optimism):.3f} {'better' if optimism >= 0 else 'worse'}"
 
 
 def _about_front(data: ReportData) -> Iterator[str]:

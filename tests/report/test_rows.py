@@ -212,7 +212,9 @@ def test_what_is_there_is_not_called_missing() -> None:
         },
     )  # fmt: skip
     assert set(dict(absences(data))) == {"Pareto front"}
-    why = dict(absences(run(BEST, ablation=Ablation(metric="", direction="maximize", start="", end="", absent="no forest"))))
+    why = dict(
+        absences(run(BEST, ablation=Ablation(metric="", direction="maximize", start="", end="", absent="no forest")))
+    )
     assert why["The way to the best"] == "no forest"
     norms = dict(absences(run(BEST, watched={1: WATCHED[1]})))["Gradient norms of each head"]
     assert norms == "the reports hold grad_norm of all weights together, none by head"

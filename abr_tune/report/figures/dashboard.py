@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -10,13 +11,16 @@ from abr_tune.report.collapse import CollapseMap
 from abr_tune.report.figures.style import COLLAPSE, COLOURS, SOFT, figure_json, title
 from abr_tune.report.tables import StopRow
 
+ROOM_THERE: Final = 430
+"""Pixels of height that the dashboard gives to a plot; what is taller is cut off."""
 
-def collapse_map_figure(found: CollapseMap) -> str:
+
+def collapse_map_figure(whole: CollapseMap) -> str:
     """A row for each lever, a block for each stretch of it: the darker, the more of its trials collapsed."""
     figure = go.Figure()
-    names = [title(lever.lever) for lever in found.levers]
-    for place in range(max(len(lever.bins) for lever in found.levers)):
-        rows = [(name, lever) for name, lever in zip(names, found.levers, strict=True) if place < len(lever.bins)]
+    names = [title(lever.lever) for lever in whole.levers]
+    for place in range(max(len(lever.bins) for lever in whole.levers)):
+        rows = [(name, lever) for name, lever in zip(names, whole.levers, strict=True) if place < len(lever.bins)]
         figure.add_trace(
             go.Bar(
                 x=[1 / len(lever.bins) for _, lever in rows],
@@ -27,19 +31,18 @@ def collapse_map_figure(found: CollapseMap) -> str:
                     "line": {"width": 1, "color": "rgba(128,128,128,0.5)"},
                 },
                 text=[
-                    f"{title(lever.bins[place].label)}<br>{lever.bins[place].collapsed} of {lever.bins[place].trials}"
-                    for _, lever in rows
+                    f"{title(found.label)}: {found.collapsed}/{found.trials}"
+                    for found in (lever.bins[place] for _, lever in rows)
                 ],
                 textposition="inside",
                 insidetextanchor="middle",
-                textfont={"color": SOFT},
+                textfont={"color": SOFT, "size": 10},
                 hoverinfo="text",
             )
         )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(autorange="reversed")
-    text = f"Where trials collapse: {found.collapsed} of {found.trials}; the most telling setting on top"
-    return _for_dashboard(figure, text, height=110 + 46 * len(names))
+    return _for_dashboard(figure, f"Where trials collapse ({whole.collapsed} of {whole.trials})")
 
 
 def savings_figure(rows: Sequence[StopRow]) -> str:
@@ -53,18 +56,19 @@ def savings_figure(rows: Sequence[StopRow]) -> str:
         figure.add_trace(go.Bar(x=values, y=names, orientation="h", name=word, marker={"color": colour}))
     figure.update_xaxes(title_text="epochs")
     figure.update_yaxes(autorange="reversed")
-    return _for_dashboard(figure, "Epochs of the stopped trials", height=150 + 34 * len(names), showlegend=True)
+    return _for_dashboard(figure, "Epochs of the stopped trials", showlegend=True)
 
 
-def _for_dashboard(figure: go.Figure, text: str, *, height: int, showlegend: bool = False) -> str:
+def _for_dashboard(figure: go.Figure, text: str, *, showlegend: bool = False) -> str:
     return figure_json(
         figure,
         x=None,
         y=None,
-        height=height,
+        height=ROOM_THERE,
         barmode="stack",
         showlegend=showlegend,
-        title={"text": text, "font": {"size": 15}},
+        legend={"orientation": "h", "y": -0.15, "yanchor": "top"},
+        title={"text": text, "font": {"size": 15}, "x": 0.01},
         font={"size": 12, "color": SOFT},
         margin={"l": 8, "r": 12, "t": 48, "b": 8},
     )
