@@ -203,11 +203,11 @@ class Study:
         # What was read when the study was opened may be old by now: everything is read again.
         first = unheard is not None
         signs = {} if first else self._signs()
-        # Of a trial that is being trained elsewhere every look may show more; others show by their sign that they have.
+        # Of a trial that belongs to a driver every look may show more, or that the driver died; others show a new sign.
         known = {
             self._ids[number]
             for number, sign in self._unfinished.items()
-            if signs.get(number) != sign or _owner(signs.get(number)) in living
+            if signs.get(number) != sign or _owner(sign) is not None
         }
         newest = -1 if first else self._newest
         trials = patiently(lambda _tries: self._storage._get_trials(self._study_id, None, known, newest))

@@ -165,6 +165,8 @@ def test_others_are_heard_of_once_and_cheaply(url: str, studies: list[Study]) ->
 def test_what_a_dead_driver_trained_is_free_and_its_late_words_are_refused(url: str, studies: list[Study]) -> None:
     a, b = (open_study(url, studies, join=join) for join in (False, True))
     number = begin(a)
+    with b.turn():
+        assert [free for _, free in b.news()] == [False]
     pretend(a, heard=0.0)
     with b.turn():
         assert [free for stored, free in b.news() if stored.record.number == number] == [True]
