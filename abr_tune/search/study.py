@@ -25,45 +25,55 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.bulk import all_trials
-from abr_tune.search.events import TrialRecord, TrialState as State
+from abr_tune.search.events import TrialRecord
 from abr_tune.search.fidelity import Point
 from abr_tune.search.leases import OWNER, Lease
 from abr_tune.search.ledger import Ending, StoredTrial
+from abr_tune.search.records import (
+    CURVE,
+    METRICS,
+    NAME,
+    PARKED,
+    RESUME,
+    STATES,
+    VALUES,
+    ended_record,
+    points_of,
+    record_of,
+    stored_of,
+)
+from abr_tune.search.rows import SYSTEM, add_attributes, drop_attributes, set_attributes, write_ending, write_points
 from abr_tune.search.storage import as_fault, connect, patiently, several_may_write, sqlite_url
 from core.tasks.task import Objective
 
-VALUES: Final = "abr_tune:values"
-"""System attribute: path -> value as the training options take them, whatever became of the space since."""
-PARKED: Final = "abr_tune:parked"
-"""System attribute of a paused trial: the epoch it waits at and why it would be pruned there."""
-CURVE: Final = "abr_tune:curve"
-"""System attribute: epoch, age, violation and all objectives of each epoch, where that is more than Optuna's own
-intermediate values say: several objectives, an age that is not the epoch, constraints that are missed."""
-WAY: Final = "abr_tune:way"
-"""System attribute of a trial that has ended: the states of health it was in, and whether it was pruned while paused
-because the search was over."""
-CONSTRAINTS: Final = "constraints"
-"""System attributes `constraints:<name>`, as Optuna's samplers read them, and `constraints`, the list of their values,
-as its dashboard does; above 0: missed."""
-METRICS: Final = "metrics"
-NAME: Final = "start_point"
-RESUME: Final = "resume"
+__all__ = [
+    "CURVE",
+    "PARKED",
+    "RESUME",
+    "Ending",
+    "Sign",
+    "Study",
+    "ended_record",
+    "named_trials",
+    "points_of",
+    "read_records",
+    "record_of",
+    "rename_study",
+    "sqlite_url",
+    "storage_of",
+    "stored_of",
+    "stored_trials",
+    "study_id",
+]
+
 SECONDS_BETWEEN_WRITES: Final = 1.0
 Answer = TypeVar("Answer")
-
-STATES: Final[Mapping[TrialState, State]] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +285,8 @@ class Study:
             ]
             if params:
                 session.execute(insert(models.TrialParamModel), params)
-            self._add_attributes(session, trial.trial_id, system, models.TrialSystemAttributeModel)
-            self._add_attributes(session, trial.trial_id, {} if name is None else {NAME: name})
+            add_attributes(session, trial.trial_id, system, SYSTEM)
+            add_attributes(session, trial.trial_id, {} if name is None else {NAME: name})
             return trial.number, trial.trial_id
 
         number, trial_id = self._write(write)
@@ -366,7 +376,13 @@ class Study:
 
         def write(session: Session, again: bool) -> None:
             for number, ending in endings.items():
-                self._finish(session, number, ending, again=again)
+                trial: Any = session.get_one(models.TrialModel, self._ids[number])
+                if again and STATES[trial.state] == ending.state:
+                    continue
+                if trial.state.is_finished():
+                    raise ValueError(f"trial {number} has ended already")
+                self._write_values(session, [number])
+                write_ending(session, trial, ending)
 
         self._write(write)
         for number in endings:
@@ -374,43 +390,18 @@ class Study:
             self._curves.pop(number, None)
             self._unfinished.pop(number, None)
 
-    def _finish(self, session: Session, number: int, ending: Ending, *, again: bool) -> None:
-        state = next(theirs for theirs, ours in STATES.items() if ours == ending.state)
-        trial = session.get_one(models.TrialModel, self._ids[number])
-        if again and trial.state == state:
-            return
-        if trial.state.is_finished():
-            raise ValueError(f"trial {number} has ended already")
-        self._write_values(session, [number])
-        self._drop_attributes(session, number, [RESUME])
-        self._set_attributes(session, number, ending.attributes)
-        self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
-        missed = {f"{CONSTRAINTS}:{name}": miss for name, miss in ending.violations.items()}
-        if missed:
-            both = missed | {CONSTRAINTS: list(missed.values())}
-            self._set_attributes(session, number, both, models.TrialSystemAttributeModel)
-        for place, value in enumerate(ending.values):
-            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-            row = {"trial_id": self._ids[number], "objective": place, "value": stored, "value_type": kind}
-            session.execute(insert(models.TrialValueModel), [row])
-        if ending.states or ending.waited:
-            way = {WAY: {"states": ending.states, "waited": ending.waited}}
-            self._set_attributes(session, number, way, models.TrialSystemAttributeModel)
-        trial.state = state
-        trial.datetime_complete = datetime.now()
-
     def note(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Keep something of a trial that has not ended, as user attributes."""
-        self._write(lambda session, _again: self._set_attributes(session, number, attributes))
+        self._write(lambda session, _again: set_attributes(session, self._ids[number], attributes))
 
     def park(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Remember that a running trial is paused after `epoch`, where it had these metrics."""
 
         def write(session: Session, _again: bool) -> None:
             self._write_values(session, [number])
-            self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
-            self._set_attributes(session, number, {PARKED: epoch}, models.TrialSystemAttributeModel)
-            self._set_attributes(session, number, {METRICS: dict(metrics)})
+            drop_attributes(session, self._ids[number], [OWNER], SYSTEM)
+            set_attributes(session, self._ids[number], {PARKED: epoch}, SYSTEM)
+            set_attributes(session, self._ids[number], {METRICS: dict(metrics)})
 
         self._write(write)
         self._unwritten.pop(number, None)
@@ -421,9 +412,9 @@ class Study:
         mark = self._marked()
 
         def write(session: Session, _again: bool) -> None:
-            self._drop_attributes(session, number, [RESUME, METRICS])
-            self._drop_attributes(session, number, [PARKED], models.TrialSystemAttributeModel)
-            self._set_attributes(session, number, mark, models.TrialSystemAttributeModel)
+            drop_attributes(session, self._ids[number], [RESUME, METRICS])
+            drop_attributes(session, self._ids[number], [PARKED], SYSTEM)
+            set_attributes(session, self._ids[number], mark, SYSTEM)
             session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
 
         self._write(write)
@@ -438,9 +429,9 @@ class Study:
         def write(session: Session, _again: bool) -> None:
             self._write_values(session, list(epochs))
             for number, epoch in epochs.items():
-                self._drop_attributes(session, number, [OWNER], models.TrialSystemAttributeModel)
+                drop_attributes(session, self._ids[number], [OWNER], SYSTEM)
                 said = {METRICS: dict(metrics[number])} if number in metrics else {}
-                self._set_attributes(session, number, {RESUME: epoch} | said)
+                set_attributes(session, self._ids[number], {RESUME: epoch} | said)
                 session.get_one(models.TrialModel, self._ids[number]).state = TrialState.WAITING
 
         self._write(write)
@@ -468,59 +459,10 @@ class Study:
         return patiently(once)
 
     def _write_values(self, session: Session, numbers: Sequence[int]) -> None:
-        model = models.TrialIntermediateValueModel
-        rows = []
         for number in numbers:
-            unwritten = self._unwritten.get(number)
-            if unwritten is None:
-                continue
-            if unwritten.rewind is not None:
-                stale = (model.trial_id == self._ids[number]) & (model.step >= unwritten.rewind)
-                session.execute(delete(model).where(stale))
-                self._drop_attributes(session, number, [CURVE], models.TrialSystemAttributeModel)
-            for point in unwritten.points.values():
-                stored, kind = model.intermediate_value_to_stored_repr(point.values[0])
-                row = {"step": point.epoch, "intermediate_value": stored, "intermediate_value_type": kind}
-                rows.append({"trial_id": self._ids[number]} | row)
-            self._write_curve(session, number)
-        if rows:
-            session.execute(insert(model), rows)
-
-    def _write_curve(self, session: Session, number: int) -> None:
-        curve = self._curves.get(number, {})
-        if any(len(each.values) > 1 or each.age != each.epoch or each.violation for each in curve.values()):
-            rows = [[each.epoch, each.age, each.violation, *each.values] for _, each in sorted(curve.items())]
-            self._set_attributes(session, number, {CURVE: rows}, models.TrialSystemAttributeModel)
-
-    def _set_attributes(
-        self,
-        session: Session,
-        number: int,
-        attributes: Mapping[str, Any],
-        model: Any = models.TrialUserAttributeModel,
-    ) -> None:
-        self._drop_attributes(session, number, list(attributes), model)
-        self._add_attributes(session, self._ids[number], attributes, model)
-
-    def _add_attributes(
-        self,
-        session: Session,
-        trial_id: int,
-        attributes: Mapping[str, Any],
-        model: Any = models.TrialUserAttributeModel,
-    ) -> None:
-        rows = [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value, allow_nan=False)}
-            for key, value in attributes.items()
-        ]
-        if rows:
-            session.execute(insert(model), rows)
-
-    def _drop_attributes(
-        self, session: Session, number: int, keys: Sequence[str], model: Any = models.TrialUserAttributeModel
-    ) -> None:
-        if keys:
-            session.execute(delete(model).where(model.trial_id == self._ids[number], model.key.in_(keys)))
+            if (new := self._unwritten.get(number)) is not None:
+                curve = self._curves.get(number, {})
+                write_points(session, self._ids[number], new.points, rewind=new.rewind, curve=curve)
 
 
 def _sign(trial: FrozenTrial) -> Sign:
@@ -531,64 +473,6 @@ def _sign(trial: FrozenTrial) -> Sign:
 def _owner(sign: Sign | None) -> str | None:
     """The lease a trial belongs to."""
     return None if sign is None or sign.owner is None else str(json.loads(json.loads(sign.owner))[0])
-
-
-def record_of(trial: FrozenTrial) -> TrialRecord:
-    """What the study knows of a trial, without Optuna."""
-    parked = trial.system_attrs.get(PARKED, max(trial.intermediate_values, default=0))
-    values = tuple(trial.values) if trial.state is TrialState.COMPLETE else ()
-    return TrialRecord(
-        number=trial.number,
-        name=trial.user_attrs.get(NAME),
-        state=STATES[trial.state],
-        value=values[0] if values else None,
-        values=values,
-        violations=_violations(trial),
-        params=trial.system_attrs.get(VALUES, trial.params),
-        **_said({"epoch": trial.user_attrs.get(RESUME, parked)} | trial.user_attrs),
-    )
-
-
-def stored_of(trial: FrozenTrial) -> StoredTrial:
-    """All that a search needs to know of a trial."""
-    way = trial.system_attrs.get(WAY, {})
-    return StoredTrial(
-        record=record_of(trial),
-        points=points_of(trial),
-        parked=PARKED in trial.system_attrs,
-        raw=trial.params,
-        distributions=trial.distributions,
-        ended=trial.datetime_complete.timestamp() if trial.datetime_complete is not None else 0.0,
-        states=tuple(way.get("states", ())),
-        waited=way.get("waited", False),
-    )
-
-
-def points_of(trial: FrozenTrial) -> tuple[Point, ...]:
-    """The objectives of a trial at each of its epochs, by epoch."""
-    if CURVE in trial.system_attrs:
-        rows = trial.system_attrs[CURVE]
-        return tuple(Point(epoch, age, tuple(values), violation) for epoch, age, violation, *values in rows)
-    return tuple(Point(epoch, epoch, (value,)) for epoch, value in sorted(trial.intermediate_values.items()))
-
-
-def ended_record(number: int, name: str | None, values: Mapping[str, Any], ending: Ending) -> TrialRecord:
-    """The record of a trial that has just ended, as `Study.record` would read it."""
-    return TrialRecord(
-        number=number,
-        name=name,
-        state=ending.state,
-        value=ending.values[0] if ending.values else None,
-        values=ending.values,
-        violations=ending.violations,
-        params=values,
-        **_said(ending.attributes),
-    )
-
-
-def _violations(trial: FrozenTrial) -> dict[str, float]:
-    prefix = f"{CONSTRAINTS}:"
-    return {key.removeprefix(prefix): miss for key, miss in trial.system_attrs.items() if key.startswith(prefix)}
 
 
 def read_records(folder: Path) -> list[TrialRecord]:
@@ -651,16 +535,3 @@ def study_id(storage: RDBStorage, name: str) -> int | None:
     studies = storage.get_all_studies()
     named = [study for study in studies if study.study_name == name] or studies
     return named[0]._study_id if len(named) == 1 else None
-
-
-def _said(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "pruned_by": said.get("pruned_by"),
-        "why": said.get("why"),
-        "evidence": said.get("evidence"),
-        "metrics": said.get(METRICS),
-        "error": said.get("error"),
-        "epochs": said.get("epoch", 0),
-        "seconds": said.get("seconds", 0.0),
-        "audited": said.get("audited"),
-    }
