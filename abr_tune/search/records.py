@@ -14,7 +14,7 @@ from abr_tune.search.ledger import Ending, StoredTrial
 VALUES: Final = "abr_tune:values"
 """System attribute: path -> value as the training options take them, whatever became of the space since."""
 PARKED: Final = "abr_tune:parked"
-"""System attribute of a paused trial: the epoch it waits at and why it would be pruned there."""
+"""System attribute of a paused trial: the epoch it waits at."""
 CURVE: Final = "abr_tune:curve"
 """System attribute: epoch, age, violation and all objectives of each epoch, where that is more than Optuna's own
 intermediate values say: several objectives, an age that is not the epoch, constraints that are missed."""
