@@ -106,8 +106,8 @@ def _about_front(data: ReportData) -> Iterator[str]:
         leading = sum(row.standing == "front" for row in rows)
         names = " and ".join(objective.metric for objective in data.objectives)
         yield (
-            f"{leading} of {counted(len(rows), 'complete trial')} are beaten by no other in {names} together; "
-            "the one named best leads by the first of them."
+            f"{leading} of {counted(len(rows), 'complete trial')} {'is' if leading == 1 else 'are'} beaten by no other "
+            f"in {names} together; the one named best leads by the first of them."
         )
     missing = [record for record in data.trials if record.state == "complete" and not record.feasible]
     if missing:
@@ -200,6 +200,9 @@ def tiles(data: ReportData) -> Iterator[Tile]:
         )
     elif best is not None:
         yield Tile(data.objective.metric, number(best.value), "one seed")
+    for objective in data.objectives[1:]:
+        if objective.metric in data.expected:
+            yield Tile(objective.metric, number(data.expected[objective.metric]), "of the same configuration")
     baseline = data.baselines.get(data.objective.metric)
     if baseline is not None:
         yield Tile("trivial predictor", number(baseline), "the same metric")

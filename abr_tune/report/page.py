@@ -31,7 +31,7 @@ from abr_tune.report.wording import number, percent
 CURVES: Final = 400
 """Trials whose curves are drawn, at most about so many; likewise:"""
 POINTS: Final = 2000
-STRANDS: Final = 300
+STRANDS: Final = 150
 SLICES: Final = 600
 LISTED: Final = 500
 

@@ -24,7 +24,7 @@ class Thinned:
             return ""
         return (
             f"{len(self.records):,} of {self.of:,} trials are drawn: the best, each that was best in its time, start "
-            "points, and of the rest every so manyth."
+            "points, and an even share of the rest."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from abr_tune.ablation import Ablation
-from abr_tune.report import plots
+from abr_tune.report import overview, plots
 from abr_tune.report.absences import absences
 from abr_tune.report.collapse import collapse_map
 from abr_tune.report.data import Importances
@@ -160,6 +160,17 @@ def test_the_front_of_two_objectives() -> None:
     ]
     assert data.best == trials[1]
     assert pareto_rows(run(*trials)) == ()
+
+
+def test_the_overview_of_several_objectives() -> None:
+    trials = (
+        record(0, value=0.5, values=(0.5, 8.0)),
+        record(1, value=0.6, values=(0.6, 9.0), metrics={TWO[1].metric: 9.0}),
+    )
+    data = run(*trials, objectives=TWO)
+    said = " ".join(overview.headline(data))
+    assert f"2 of 2 complete trials are beaten by no other in {METRIC} and val/threshold/mae_db together" in said
+    assert ("val/threshold/mae_db", "9") in [(tile.label, tile.value) for tile in overview.tiles(data)]
 
 
 SCORES = {
