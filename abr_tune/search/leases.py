@@ -132,6 +132,16 @@ class Lease:
         """The drivers whose leases stand, living or dead; this one too."""
         return patiently(lambda _tries: read_holders(self._engine, self._study))
 
+    def led(self) -> bool:
+        """Whether there is a living first driver, this one or another, or it has ended the search in order."""
+
+        def ended(_tries: int) -> bool:
+            with Session(self._engine) as session:
+                return self._read_over(session) is not None
+
+        # Whoever ends the search takes its lease away and says so in one step: asked first, a lease is not missed.
+        return any(holder.first and not holder.dead for holder in self.holders()) or patiently(ended)
+
     def bury(self, dead: list[Holder]) -> None:
         """End the leases of dead drivers: from now on their trials are nobody's, and what they still write is refused.
 
@@ -190,8 +200,11 @@ class Lease:
             said = json.dumps(self._said(session))
             found: Any = session.execute(update(_Attribute).where(self._mine).values(value_json=said))
             self._lost = found.rowcount == 0
-            over = session.scalars(select(_Attribute.value_json).where(self._of_study, _Attribute.key == OVER)).first()
-            self.over = None if over is None else str(json.loads(over))
+            self.over = self._read_over(session)
+
+    def _read_over(self, session: Session) -> str | None:
+        over = session.scalars(select(_Attribute.value_json).where(self._of_study, _Attribute.key == OVER)).first()
+        return None if over is None else str(json.loads(over))
 
     def _said(self, session: Session) -> dict[str, Any]:
         return {

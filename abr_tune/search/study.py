@@ -187,9 +187,7 @@ class Study:
     @property
     def led(self) -> bool:
         """Whether there is a first driver, this one or another, or it has ended the search in order."""
-        if self.lease is None or self.lease.first or self.lease.over is not None:
-            return True
-        return any(holder.first and not holder.dead for holder in self.lease.holders())
+        return self.lease is None or self.lease.led()
 
     def leave(self, ended_by: str | None = None) -> None:
         """Stop being one of the study's drivers; from the first one, `ended_by` ends the search for all."""

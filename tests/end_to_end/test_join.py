@@ -5,17 +5,19 @@ import re
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 
 from abr_tune.search.leases import SECONDS_BETWEEN_BEATS
-from abr_tune.search.storage import without_password
+from abr_tune.search.storage import connect, without_password
 from tests.end_to_end.commands import call, start, strict
 from tests.end_to_end.test_interruption import epochs_of, wait_for
 from tests.postgres import PASSWORD, Server
 
+Begin = Callable[..., subprocess.Popen[str]]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 TASK = """
 import json, time
@@ -64,6 +66,23 @@ def here(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def begin(here: Path) -> Iterator[Begin]:
+    """Starts a command that drives the run, and waits until it has trained the first epoch of a trial, as all do."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(trial: int, *more: object) -> subprocess.Popen[str]:
+        begun.append(start(*words(here, *more)))
+        wait_for(lambda: epochs_of(here / "results/gated", trial) == [1], begun[-1])
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
 def url(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of a new database; later commands, and those of this test, have the password from the environment."""
     url = postgres.url
@@ -76,21 +95,19 @@ def words(here: Path, *more: object) -> list[str]:
     return [*map(str, ["run", here / "gated.yaml", *place, *more])]
 
 
-def begin(here: Path, trial: int, *more: object):
-    """A command that drives the run, once it has trained the first epoch of a trial, after which all wait."""
-    process = start(*words(here, *more))
-    wait_for(lambda: epochs_of(here / "results/gated", trial) == [1], process)
-    return process
-
-
 def trials_of(url: str) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="gated", storage=url).trials
+    storage = connect(url)
+    try:
+        return storage.get_all_trials(storage.get_study_id_from_name("gated"))
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
-def test_two_commands_work_on_one_run_and_a_third_is_turned_away(here: Path, url: str) -> None:
+def test_two_commands_work_on_one_run_and_a_third_is_turned_away(here: Path, url: str, begin: Begin) -> None:
     folder = here / "results/gated"
-    first = begin(here, 0, "--storage", url)
-    joined = begin(here, 1, "--storage", url, "--join")
+    first = begin(0, "--storage", url)
+    joined = begin(1, "--storage", url, "--join")
     refused = call(*words(here, "--storage", url))
     assert refused.code == 2
     assert re.search(rf"driven by process {first.pid} on \S+ since 20\S+;", refused.err), refused.err
@@ -120,10 +137,10 @@ def test_two_commands_work_on_one_run_and_a_third_is_turned_away(here: Path, url
     assert call("show", folder).code == 0
 
 
-def test_a_first_driver_that_is_killed_leaves_its_trial_to_the_others(here: Path, url: str) -> None:
+def test_a_first_driver_that_is_killed_leaves_its_trial_to_the_others(here: Path, url: str, begin: Begin) -> None:
     folder = here / "results/gated"
-    first = begin(here, 0, "--storage", url)
-    joined = begin(here, 1, "--storage", url, "--join")
+    first = begin(0, "--storage", url)
+    joined = begin(1, "--storage", url, "--join")
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     (here / "go").touch()
@@ -141,10 +158,10 @@ def test_a_first_driver_that_is_killed_leaves_its_trial_to_the_others(here: Path
     assert (folder / "best.yaml").exists()
 
 
-def test_stop_ends_the_first_and_with_it_those_that_joined(here: Path, url: str) -> None:
+def test_stop_ends_the_first_and_with_it_those_that_joined(here: Path, url: str, begin: Begin) -> None:
     folder = here / "results/gated"
-    first = begin(here, 0, "--storage", url)
-    joined = begin(here, 1, "--storage", url, "--join")
+    first = begin(0, "--storage", url)
+    joined = begin(1, "--storage", url, "--join")
     stopping = start("stop", folder)
     assert stopping.stderr is not None
     assert stopping.stderr.readline().startswith(f"asked process {first.pid} on ")
@@ -163,8 +180,8 @@ def test_stop_ends_the_first_and_with_it_those_that_joined(here: Path, url: str)
     assert (nobody.code, nobody.err) == (2, f"nobody drives {folder} at the moment\n")
 
 
-def test_stop_reaches_a_run_on_sqlite(here: Path) -> None:
-    process = begin(here, 0)
+def test_stop_reaches_a_run_on_sqlite(here: Path, begin: Begin) -> None:
+    process = begin(0)
     stopping = start("stop", "gated", cwd=here)
     assert stopping.stderr is not None
     assert stopping.stderr.readline().startswith(f"asked process {process.pid} on ")

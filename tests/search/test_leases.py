@@ -177,11 +177,18 @@ def test_what_a_dead_driver_trained_is_free_and_its_late_words_are_refused(url: 
     assert b.record(number).value == 0.5
 
 
+def test_a_first_driver_that_is_dead_leads_no_more(url: str, studies: list[Study]) -> None:
+    a, b = (open_study(url, studies, join=join) for join in (False, True))
+    pretend(a, process=NOBODY.to_json())
+    assert not b.led
+
+
 def test_the_first_driver_ends_the_search_for_all(url: str, studies: list[Study], monkeypatch) -> None:
     monkeypatch.setattr(leases, "SECONDS_BETWEEN_BEATS", 0.05)
     a, b = (open_study(url, studies, join=join) for join in (False, True))
     assert b.led
     a.leave("time")
+    assert b.led, "at once, before it is heard of"
     time.sleep(0.5)
     assert b.over == "time"
     c = open_study(url, studies)
