@@ -35,7 +35,7 @@ SECTIONS = {
     "settings": ("#ablation", "#slices"),
 }
 """Picture -> what of the page is on it."""
-HEIGHTS = {"overview": 1010, "curves": 1010, "best": 1180, "settings": 1560}
+HEIGHTS = {"overview": 1010, "curves": 1010, "best": 1180, "settings": 1300}
 
 
 def main() -> None:
