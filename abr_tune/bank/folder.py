@@ -33,7 +33,18 @@ CONFIGURATIONS: Final = "configurations.parquet"
 FACTS: Final = "bank.json"
 SPACE: Final = "space.yaml"
 UNFINISHED: Final = "unfinished"
-KEYS: Final = ("task", "code", "set", "objectives", "baselines", "data_fingerprint", "names", "broke_off", "failed")
+KEYS: Final = (
+    "rows",
+    "task",
+    "code",
+    "set",
+    "objectives",
+    "baselines",
+    "data_fingerprint",
+    "names",
+    "broke_off",
+    "failed",
+)
 """What `bank.json` must say beside its format and seeds."""
 CONFIGURATION_SCHEMA: Final = pa.schema([("trial", pa.int32()), ("param", pa.string()), ("value", pa.string())])
 
@@ -151,7 +162,7 @@ def read_bank(folder: Path) -> Bank:
         table.filter(pc.is_in(table.column("trial"), numbers))
         for table in (_read(folder / CURVES, SCHEMA), _read(folder / CONFIGURATIONS, CONFIGURATION_SCHEMA))
     )
-    if curves.num_rows != facts["rows"] and facts["rows"] >= 0:
+    if curves.num_rows != facts["rows"]:
         raise UserError(
             f"{folder / CURVES} is damaged: it has {curves.num_rows} rows of the trials in {FACTS}, not {facts['rows']}"
         )
@@ -164,7 +175,6 @@ def _facts(path: Path) -> dict[str, Any]:
         if facts["format"] != FORMAT:
             raise UserError(f"{path} is of format {facts['format']}, this version reads format {FORMAT}")
         facts["seeds"] = {int(number): seed for number, seed in facts["seeds"].items()}
-        facts.setdefault("rows", -1)
         missing = [key for key in KEYS if key not in facts]
         if missing:
             raise UserError(f"{path} is damaged: it has no {', '.join(missing)}")

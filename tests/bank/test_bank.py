@@ -180,7 +180,7 @@ def damaged(recorded: Path, tmp_path: Path, name: str, content: bytes | None) ->
         (
             "bank.json",
             b'{"format": 1, "seeds": {}, "task": "x"}',
-            "bank.json is damaged: it has no code, set, objectives",
+            "bank.json is damaged: it has no rows, code, set, objectives",
         ),
         ("curves.parquet", None, "curves.parquet is damaged or missing"),
         ("curves.parquet", b"PAR1 and then nothing", "curves.parquet is damaged or missing"),
