@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
+from abr_tune.search.pruning import PRUNERS
 from abr_tune.search.search import Trained, Training, train_all
 from abr_tune.trial import HISTORY, TrialStep, read_history
 from core.report import EpochReport
@@ -60,7 +62,7 @@ def confirm(materials: Materials, records: Sequence[TrialRecord]) -> Confirmatio
             )
             if batch.signal is not None:
                 return Confirmation((), batch.signal)
-            last |= {trained.training.folder: _last(trained) for trained in batch.trained}
+            last |= {trained.training.folder: _judged_by(trained, plan) for trained in batch.trained}
     finalists = []
     for record in best:
         folders = [materials.run.path / run for run in runs_of(plan, record.number)]
@@ -131,9 +133,19 @@ def _groups(materials: Materials, best: Sequence[TrialRecord]) -> list[Group]:
     return groups
 
 
-def _last(trained: Trained) -> EpochReport | None:
-    """The report a fresh run is judged by: its last, also when a health rule stopped it; none when it broke."""
-    return None if trained.error or not trained.reports else trained.reports[-1]
+def _judged_by(trained: Trained, plan: Plan) -> EpochReport | None:
+    """The report a fresh run is judged by: its last, also when a health rule stopped it; none when it broke.
+
+    Where each report is a fold or seed of its own, as under `wilcoxon`, it carries the means over all of them.
+    """
+    if trained.error or not trained.reports:
+        return None
+    last = trained.reports[-1]
+    if not PRUNERS[plan.pruner.kind].every_report:
+        return last
+    shared = set.intersection(*(set(report.metrics) for report in trained.reports))
+    means = {name: fmean(report.metrics[name] for report in trained.reports) for name in sorted(shared)}
+    return replace(last, metrics=means)
 
 
 @contextmanager

@@ -59,12 +59,12 @@ def winner(scores_CS: Any, top: int, seeds: int) -> tuple[int, float]:
         TrialRecord(number=row, name=None, state="complete", value=float(scores[0]), params={})
         for row, scores in enumerate(scores_CS)
     ]
-    best = leaders(records, OBJECTIVE, top)
+    best = leaders(records, (OBJECTIVE,), top)
     finalists = [
-        finalist(record, [_report(value) for value in scores_CS[record.number, 1 : 1 + seeds]], OBJECTIVE)
+        finalist(record, [_report(value) for value in scores_CS[record.number, 1 : 1 + seeds]], (OBJECTIVE,))
         for record in best
     ]
-    first = rank(finalists, OBJECTIVE)[0]
+    first = rank(finalists, (OBJECTIVE,))[0]
     return first.trial, first.searched if first.mean is None else first.mean
 
 
