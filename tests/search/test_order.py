@@ -67,6 +67,12 @@ def test_several_objectives_rank_by_front_and_then_by_room() -> None:
 
 
 @pytest.mark.parametrize("objectives", [(UP,), (UP, DOWN)])
+def test_a_trial_is_ranked_among_all_that_came_since_somebody_asked(objectives) -> None:
+    level = level_of(objectives, {n: ((-float(n), float(n))[: len(objectives)], 0.0) for n in range(4)})
+    assert level.ahead(3) == 3
+
+
+@pytest.mark.parametrize("objectives", [(UP,), (UP, DOWN)])
 def test_who_waits_goes_on_only_from_the_first_places(objectives) -> None:
     level = level_of(objectives, {number: ((number / 10, 0.5)[: len(objectives)], 0.0) for number in range(10)})
     assert level.first() is None

@@ -164,7 +164,8 @@ class Level:
 
     def ahead(self, number: int) -> int:
         """How many trials are strictly better."""
-        return bisect_left(self._ranked, self.key(number))
+        own = self.key(number)
+        return bisect_left(self._ranked, own)
 
     def nth(self, place: int) -> int:
         """The trial at a place, counted from 0."""
