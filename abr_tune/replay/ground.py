@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, variance
 from typing import Final, Literal
 
 from abr_tune.bank.folder import SPACE, Bank, RecordedTrial, read_bank
@@ -109,6 +109,12 @@ class Ground:
         """Epoch -> how well the values there rank the runs as their ends do: Spearman's correlation, at 1, 2, 4, ..."""
         epochs = [2**power for power in range(20) if 2**power < self.length]
         return {epoch: _agreement([run for run in self.ranked if epoch in run.curve], epoch) for epoch in epochs}
+
+    @cached_property
+    def wobble(self) -> float:
+        """By how much values go up and down near the end: the sd over the last four epochs, pooled over good runs."""
+        ends = [list(run.curve.values())[-4:] for run in self.runs if run.fate == "good" and len(run.curve) >= 4]
+        return float(fmean(variance(end) for end in ends) ** 0.5) if ends else 0.0
 
     def final(self, run: Run) -> float:
         """The value of a run at its end; the worst there is for one that has none."""

@@ -26,11 +26,14 @@ LEGEND: Final = (
 
 def as_text(comparison: Comparison, ground: Ground, name: str) -> str:
     """Facts of the bank, the rules by themselves, and the table of methods."""
-    lines = [*_about(comparison, ground, name), "", *rules_lines(comparison.rules), "", *_table(comparison.rows)]
-    ran_out = [row.label for row in comparison.rows if row.ran_out > 0]
-    if ran_out:
-        lines += ["", f"ran out of recorded configurations before the budget was spent: {', '.join(ran_out)}"]
-    return "\n".join([*lines, "", LEGEND])
+    lines = [*_about(comparison, ground, name), "", *rules_lines(comparison.rules)]
+    if comparison.rows:
+        lines += ["", *_table(comparison.rows)]
+        ran_out = [row.label for row in comparison.rows if row.ran_out > 0]
+        if ran_out:
+            lines += ["", f"ran out of recorded configurations before the budget was spent: {', '.join(ran_out)}"]
+        lines += ["", LEGEND]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def as_json(comparison: Comparison, ground: Ground, name: str) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def as_json(comparison: Comparison, ground: Ground, name: str) -> dict[str, Any]
         "median": ground.median,
         "epochs_per_training": ground.length,
         "foresight": {str(epoch): value for epoch, value in ground.foresight.items()},
+        "wobble": ground.wobble,
         "budget": comparison.budget,
         "workers": comparison.workers,
         "shares": list(SHARES),
@@ -61,6 +65,8 @@ def _about(comparison: Comparison, ground: Ground, name: str) -> Iterator[str]:
     )
     agreement = ", ".join(f"{value:.2f} at {epoch}" for epoch, value in ground.foresight.items())
     yield f"how well values on the way rank the runs as their ends do (Spearman): {agreement}"
+    regret = ground.wobble / abs(ground.best - ground.median)
+    yield f"good runs wobble by {ground.wobble:.4f} (sd) over their last four epochs, {regret:.2f} in units of regret"
     if comparison.rows:
         yield (
             f"{comparison.rows[0].seeds} seeds, a budget of {comparison.budget} epochs "
@@ -85,8 +91,6 @@ def rules_lines(rules: RulesReport) -> Iterator[str]:
 
 
 def _table(rows: tuple[Row, ...]) -> Iterator[str]:
-    if not rows:
-        return
     width = max(len(row.label) for row in rows)
     shares = "".join(f"{name:>7}" for name in ("1/8", "1/4", "1/2", "1"))
     yield f"{'':{width}} {'regret at' + ' ' * 19:>28}  {'to 5 %':>12} {'to 1 %':>12}"

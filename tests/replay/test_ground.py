@@ -43,6 +43,11 @@ def test_the_rules_by_themselves(ground: Ground) -> None:
     assert report.best_unchanged
 
 
+def test_the_wobble_of_a_line_is_its_climb(ground: Ground) -> None:
+    # the variance of 0, 1, 2, 3 is 5/3; slopes 0.05, 0.04 and 0.02: 5/3 (0.0025 + 0.0016 + 0.0004) / 3 = 0.0025
+    assert ground.wobble == pytest.approx(0.05)
+
+
 def test_recorded_reports_get_the_verdicts_of_the_originals(six: Path, ground: Ground, tmp_path: Path) -> None:
     bank, plan = read_bank(six), ground.plan
     params = {trial.number: trial.params for trial in bank.trials()}
