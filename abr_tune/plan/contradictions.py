@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
 from abr_tune.plan.distributions import Choice, IntRange
 from abr_tune.plan.grid import LARGEST_GRID, combinations, needs_points
 from abr_tune.plan.overrides import option_paths
-from abr_tune.plan.plan import Pruner, PrunerName, Sampler
+from abr_tune.plan.plan import Pruner, Sampler
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Categorical, Space
 from abr_tune.plan.yaml import Loc
 from core.tasks import TASKS
 from core.tasks.task import Objective, Task
-
-ONE_OBJECTIVE: Final[tuple[PrunerName, ...]] = ("median", "wilcoxon")
-"""Pruners that compare one number: a trade-off between several has no median and no single best."""
-
 
 def refuse_sampler(source: Source, sampler: Sampler, space: Space, objectives: tuple[Objective, ...]) -> None:
     """Note a sampler that cannot work on this space or on this many objectives."""
@@ -47,11 +43,8 @@ def _refuse_grid(source: Source, space: Space) -> None:
         _add(source, "sampler", message, "search fewer paths, give ranges fewer points, or use qmc")
 
 
-def refuse_pruner(source: Source, pruner: Pruner, task: Task, objectives: tuple[Objective, ...]) -> None:
+def refuse_pruner(source: Source, pruner: Pruner, task: Task) -> None:
     """Note a pruner that cannot compare what the trials of this task report."""
-    if pruner.kind in ONE_OBJECTIVE and len(objectives) > 1:
-        hint = "successive_halving, hyperband and screening compare by which trials are beaten in everything"
-        _add(source, "pruner", f"{pruner.kind} compares one objective, not {len(objectives)}", hint)
     if pruner.kind == "wilcoxon" and task.name in TASKS:
         message = (
             "wilcoxon takes each report for one fold or seed of a configuration and their mean for its value; "

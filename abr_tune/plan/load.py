@@ -100,7 +100,7 @@ class _Parts:
         if self.sampler is not None and self.space.paths:
             refuse_sampler(self.source, self.sampler, self.space, self.objectives)
         if self.pruner is not None:
-            refuse_pruner(self.source, self.pruner, self.task, self.objectives)
+            refuse_pruner(self.source, self.pruner, self.task)
         if self.pruner is not None and self.readable:
             refuse_beyond_the_run(self.source, self.pruner, self.task.options, self.train, self.space)
 

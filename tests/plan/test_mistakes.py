@@ -485,13 +485,6 @@ TRADE_OFF = "objective: [{maximize: val/class/f1_macro}, {minimize: val/threshol
             },
         ),
         (
-            TRADE_OFF + "pruner: median\n",
-            {
-                "median compares one objective, not 2 | successive_halving, hyperband and screening compare by which "
-                "trials are beaten in everything": (14, 9)
-            },
-        ),
-        (
             "pruner: {wilcoxon: {p_value: 0.2}}\n",
             {
                 "wilcoxon takes each report for one fold or seed of a configuration and their mean for its value; "
@@ -543,7 +536,7 @@ def test_the_longest_run_counts_where_epochs_are_searched(small: Small, mistakes
     assert problem.message.startswith("min_epochs is 7, but a trial trains for 6 epochs")
 
 
-@pytest.mark.parametrize("kind", ["none", "successive_halving", "hyperband", "screening"])
+@pytest.mark.parametrize("kind", ["none", "median", "successive_halving", "hyperband", "screening"])
 def test_rankings_by_domination_take_several_objectives(small: Small, kind: str) -> None:
     plan = load_plan(small(f"{TRADE_OFF}pruner: {kind}\n"))
     assert (plan.pruner.kind, len(plan.objectives)) == (kind, 2)
