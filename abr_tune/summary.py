@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from abr_tune.console import clock, parameters
-from abr_tune.finalists import Finalist, confirmed
+from abr_tune.finalists import Finalist, confirmed, leaders
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
 from abr_tune.search.alarm import alarm_of
@@ -100,8 +100,11 @@ def _audit(
     plan: Plan, records: Sequence[TrialRecord], finalists: Sequence[Finalist], baselines: Mapping[str, float]
 ) -> dict[str, Any]:
     """What the audited trials say of the stops, over all first and then by rule; why nothing is said, otherwise."""
-    leaders = {finalist.trial for finalist in finalists}
-    found = false_stops(records, leaders, plan.objective, baselines.get(plan.objective.metric))
+    # Before anything was trained again the leaders are those of the search.
+    leading = {each.trial for each in finalists} or {
+        each.number for each in leaders(records, plan.objectives, max(1, plan.confirm.top))
+    }
+    found = false_stops(records, leading, plan.objective, baselines.get(plan.objective.metric))
     rows = [asdict(row) | {"share": row.share, "interval": list(row.interval)} for row in found]
     return {"share": plan.audit, "rows": rows, "absent": None if rows else why_unknown(records, plan.audit)}
 

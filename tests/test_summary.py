@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from abr_tune.finalists import Finalist
+from abr_tune.plan.plan import Confirm
 from abr_tune.search.events import TrialRecord
 from abr_tune.summary import Spent, sentences, summarise
 from core.tasks.task import Reference
@@ -29,7 +30,8 @@ SPENT = Spent(total=75.04, first_report=3.21, unpruned_epochs=12)
 
 def summary(*records: TrialRecord, finalists: tuple[Finalist, ...] = (), **more: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"baselines": {METRIC: 0.44}, "gate": None, "references": (), "test": {}} | more
-    return summarise(plan(), state="finished", records=records, spent=SPENT, finalists=finalists, **settings)
+    chosen = settings.pop("plan", plan())
+    return summarise(chosen, state="finished", records=records, spent=SPENT, finalists=finalists, **settings)
 
 
 def lines(content: dict[str, Any]) -> list[str]:
@@ -128,6 +130,13 @@ def test_missed_constraints_are_counted_over_complete_trials() -> None:
     found = summary(missing, replace(missing, number=8), replace(missing, number=9, state="pruned", value=None), BEST)
     assert found["violations"] == {"val/peak/exist_auroc": 2}
     assert "missed     val/peak/exist_auroc is missed by 2 complete trials, which cannot be best" in lines(found)
+
+
+def test_the_audit_of_a_search_that_was_interrupted_asks_for_those_who_would_be_confirmed() -> None:
+    verdict = {"rule": "class_collapse", "why": "stuck", "epoch": 2}
+    kept, lost = replace(BEST, audited=verdict), replace(BEST, number=3, value=0.1, audited=verdict)
+    found = summary(kept, lost, plan=plan(confirm=Confirm(top=1)))
+    assert (found["best"], found["audit"]["rows"][0]["false"]) == (None, 1)
 
 
 def test_the_audit_says_how_often_a_stop_was_false() -> None:
