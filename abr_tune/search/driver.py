@@ -136,17 +136,22 @@ class Driver:
             return self._choose()
 
     def _choose(self) -> Job | None:
+        while (trial := self._next()) is not None:
+            try:
+                return self._jobs.job(trial, self._trust.leave(trial))
+            except ImpossibleOptions as error:
+                self.crash(trial.number, f"its values make no valid options: {error}")
+        return None
+
+    def _next(self) -> OpenTrial | None:
+        """Who is trained now: who was queued, who deserves to go on, a new trial; at last the audited left behind."""
         if (trial := self._roster.next_queued()) is not None:
             return self._go_on(trial)
-        while True:
-            chosen = self._contest.next_paused()
-            if chosen is not None:
-                return self._go_on(self._contest.wake(chosen))
-            if not self._contest.may_begin():
-                break
-            job = self._begin()
-            if job is not None:
-                return job
+        while (chosen := self._contest.next_paused()) is None and self._contest.may_begin():
+            if (trial := self._begin()) is not None:
+                return trial
+        if chosen is not None:
+            return self._go_on(self._contest.wake(chosen))
         self._prune_paused()
         trial = self._roster.next_queued()
         return None if trial is None else self._go_on(trial)
@@ -165,8 +170,8 @@ class Driver:
 
     def finish(self, key: int) -> None:
         """Tell the study how a trial ended. One that was told to pause waits from now on to be promoted."""
-        if key not in self._roster.training:
-            return  # it paused, and another driver was quicker to go on with it than this one to hear of its end
+        if not self._ours(key):
+            return
         trial = self._roster.open[key]
         if trial.stage == "pausing":
             self._roster.pause(trial)
@@ -181,12 +186,14 @@ class Driver:
 
     def crash(self, key: int, error: str) -> None:
         """The user's code raised: the trial failed, and is not tried again."""
+        if not self._ours(key):
+            return
         self._end({key: failed(self._roster.open[key], error, self._plan)})
 
     def lost(self, key: int, error: str) -> None:
         """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
-        if key not in self._roster.training:
-            return  # it paused, and another driver was quicker to go on with it than this one to hear of its end
+        if not self._ours(key):
+            return
         trial = self._roster.open[key]
         if trial.stage == "pausing":
             self.finish(key)
@@ -201,6 +208,10 @@ class Driver:
             self._roster.queue.append(key)
         else:
             self.crash(key, f"its worker died {trial.losses} times: {error}")
+
+    def _ours(self, key: int) -> bool:
+        """Whether an end concerns this driver: a trial that paused may go on elsewhere before its end is heard here."""
+        return key in self._roster.training
 
     def stopped(self) -> None:
         """End the search: whatever is unfinished waits in the study, to go on under its number."""
@@ -236,8 +247,8 @@ class Driver:
             if trial is not None:
                 self._roster.add(trial, queued=True)
 
-    def _begin(self) -> Job | None:
-        """Record the next proposal and begin it; None when its values make no valid options: that is a failed trial."""
+    def _begin(self) -> OpenTrial | None:
+        """Record the next proposal as a trial; None when there is none any more."""
         try:
             proposal = self._proposals.next(self._study.next_number)
         except Exhausted:
@@ -248,16 +259,12 @@ class Driver:
         self._roster.add(trial)
         self._field.enter(number, trial.length)
         self._listener(TrialStarted(number, trial.name, trial.values))
-        try:
-            return self._jobs.job(trial, self._trust.leave(trial))
-        except ImpossibleOptions as error:
-            self.crash(number, f"its values make no valid options: {error}")
-            return None
+        return trial
 
-    def _go_on(self, trial: OpenTrial) -> Job:
+    def _go_on(self, trial: OpenTrial) -> OpenTrial:
         self._study.resume(trial.number)
         self._listener(TrialStarted(trial.number, trial.name, trial.values, trial.epoch))
-        return self._jobs.job(trial, self._trust.leave(trial))
+        return trial
 
     def _note(self, trial: OpenTrial, report: EpochReport) -> None:
         """Record an epoch. One that is known already comes from a checkpoint; an earlier one from a fresh start."""
@@ -298,13 +305,13 @@ class Driver:
 
     def _prune_paused(self) -> None:
         """Nothing more will come and nothing is being trained: what is still paused is pruned where it stands."""
-        left = self._contest.left_behind()
-        self._end(
-            {
-                number: replace(pruned(self._roster.open[number], why, self._plan), waited=True)
-                for number, why in left.items()
-            }
-        )
+        if left := self._contest.left_behind():
+            self._end(
+                {
+                    number: replace(pruned(self._roster.open[number], why, self._plan), waited=True)
+                    for number, why in left.items()
+                }
+            )
 
     def _ending(self, trial: OpenTrial) -> Ending:
         return ending_of(trial, self._plan, self._field.worth)

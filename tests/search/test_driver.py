@@ -55,6 +55,16 @@ HAND = (
 )
 
 
+def test_a_kill_before_impossible_values_were_recorded_as_failed_does_not_end_every_search_to_come(tmp_path) -> None:
+    chosen = plan(budget=Budget(trials=1))
+    study = Study(sqlite_url(tmp_path / "study.db"), "rare", chosen.objectives)
+    study.begin({}, {}, {"act": "no such thing"}, "by hand")
+    study.close()
+    broken, sound = run(chosen, tmp_path).records
+    assert (broken.state, sound.state) == ("failed", "complete")
+    assert broken.error.startswith("its values make no valid options: ")
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome, list[Event]]:
     folder, events = tmp_path_factory.mktemp("searched"), []
