@@ -42,13 +42,24 @@ def drop_attributes(session: Session, trial_id: int, keys: Sequence[str], model:
 
 
 def write_points(
-    session: Session, trial_id: int, points: Mapping[int, Point], *, rewind: int | None, curve: Mapping[int, Point]
+    session: Session,
+    trial_id: int,
+    points: Mapping[int, Point],
+    *,
+    rewind: int | None,
+    curve: Mapping[int, Point],
+    again: bool,
 ) -> None:
-    """Add `points` (by epoch) to the curve of a trial, which is `curve` then; values from `rewind` on go first."""
+    """Add `points` (by epoch) to the curve of a trial, which is `curve` then; values from `rewind` on go first.
+
+    `again`: they may be there already, written by a transaction whose end nobody heard of.
+    """
     model = models.TrialIntermediateValueModel
     if rewind is not None:
         session.execute(delete(model).where((model.trial_id == trial_id) & (model.step >= rewind)))
         drop_attributes(session, trial_id, [CURVE], SYSTEM)
+    if again:
+        session.execute(delete(model).where((model.trial_id == trial_id) & model.step.in_(list(points))))
     rows = []
     for point in points.values():
         stored, kind = model.intermediate_value_to_stored_repr(point.values[0])

@@ -349,7 +349,7 @@ class Study:
     def flush(self) -> None:
         """Write all noted values in one transaction."""
         if self._unwritten:
-            self._write(lambda session, _again: self._write_values(session, list(self._unwritten)))
+            self._write(lambda session, again: self._write_values(session, list(self._unwritten), again))
             self._unwritten.clear()
         self._written = self._clock()
 
@@ -379,7 +379,7 @@ class Study:
                     continue
                 if trial.state.is_finished():
                     raise ValueError(f"trial {number} has ended already")
-                self._write_values(session, [number])
+                self._write_values(session, [number], again)
                 write_ending(session, trial, ending)
 
         self._write(write)
@@ -395,8 +395,8 @@ class Study:
     def park(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Remember that a running trial is paused after `epoch`, where it had these metrics."""
 
-        def write(session: Session, _again: bool) -> None:
-            self._write_values(session, [number])
+        def write(session: Session, again: bool) -> None:
+            self._write_values(session, [number], again)
             drop_attributes(session, self._ids[number], [OWNER], SYSTEM)
             set_attributes(session, self._ids[number], {PARKED: epoch}, SYSTEM)
             set_attributes(session, self._ids[number], {METRICS: dict(metrics)})
@@ -424,8 +424,8 @@ class Study:
         `metrics` are those of the last of these epochs, where they are known; paused trials stay paused.
         """
 
-        def write(session: Session, _again: bool) -> None:
-            self._write_values(session, list(epochs))
+        def write(session: Session, again: bool) -> None:
+            self._write_values(session, list(epochs), again)
             for number, epoch in epochs.items():
                 drop_attributes(session, self._ids[number], [OWNER], SYSTEM)
                 said = {METRICS: dict(metrics[number])} if number in metrics else {}
@@ -456,11 +456,11 @@ class Study:
 
         return patiently(once)
 
-    def _write_values(self, session: Session, numbers: Sequence[int]) -> None:
+    def _write_values(self, session: Session, numbers: Sequence[int], again: bool) -> None:
         for number in numbers:
             if (new := self._unwritten.get(number)) is not None:
                 curve = self._curves.get(number, {})
-                write_points(session, self._ids[number], new.points, rewind=new.rewind, curve=curve)
+                write_points(session, self._ids[number], new.points, rewind=new.rewind, curve=curve, again=again)
 
 
 def _sign(trial: FrozenTrial) -> Sign:

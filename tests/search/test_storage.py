@@ -99,7 +99,7 @@ def test_a_server_that_restarts_is_waited_for(postgres: Server) -> None:
     study.close()
 
 
-def test_a_lost_acknowledgement_neither_begins_nor_ends_a_trial_twice(postgres: Server) -> None:
+def test_a_lost_acknowledgement_neither_begins_nor_reports_nor_ends_a_trial_twice(postgres: Server) -> None:
     """The server commits and leaves before it says so."""
     study = Study(postgres.url, "s", [Objective(METRIC)])
     study.share()
@@ -117,8 +117,15 @@ def test_a_lost_acknowledgement_neither_begins_nor_ends_a_trial_twice(postgres: 
 
     study._write = forgetful
     number = study.begin({}, {}, {"lr": 0.5}, "point")
+    study.report(number, Point(epoch=1, age=1, values=(0.1,)))
+    study.flush()
+    study.report(number, Point(epoch=2, age=2, values=(0.2,)))
+    study.park(number, 2, {})
+    study.resume(number)
+    study.report(number, Point(epoch=3, age=3, values=(0.5,)))
     study.finish(number, Ending(state="complete", values=(0.5,)))
     assert [trial.number for trial in study.trials()] == [0]
+    assert study.trials()[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.5}
     assert study.record(0).value == 0.5
     study._write = written
     study.close()
