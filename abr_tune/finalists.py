@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from abr_tune.front import values_of
+from abr_tune.limits import LIMITS
 from abr_tune.plan.plan import Constraint
 from abr_tune.repeats import Direction, Interval, Score
 from abr_tune.search.constraints import total, violations
@@ -148,11 +149,11 @@ def unfinished_leaders(
     """The most promising trials of a search that a deadline ended before any was complete.
 
     The oldest first, in epochs for which the objectives have been trained, and of the same age the better one; each as
-    a record of the last epoch that has all objectives. Trials that broke a health rule or failed are no candidates.
+    a record of the last epoch that has all objectives. Trials that broke a health rule or a limit, or failed, are no candidates.
     """
     found: list[tuple[tuple[Any, ...], TrialRecord]] = []
     for record in records:
-        if record.state == "failed" or record.pruned_by in SEVERITIES:
+        if record.state == "failed" or record.pruned_by in (*SEVERITIES, *LIMITS):
             continue
         reports = [report for report in histories.get(record.number, ()) if point_of(report, objectives)]
         if reports:

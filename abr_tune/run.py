@@ -179,9 +179,10 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
 def continuing(plan: Plan, earlier: Sequence[TrialRecord]) -> str:
     """What of an earlier search still counts: a changed space keeps the trials that lie in it."""
     inside = sum(_lies_in(plan, record) for record in earlier)
-    said = f"continuing: {len(earlier)} trials from before"
+    said = f"continuing: {counted(len(earlier), 'trial')} from before"
     outside = len(earlier) - inside
-    return said + (f"; {outside} lie outside the space as it is now and do not teach the sampler" if outside else "")
+    lie = "lies outside the space as it is now and does" if outside == 1 else "lie outside the space as it is now and do"
+    return said + (f"; {outside} {lie} not teach the sampler" if outside else "")
 
 
 def _lies_in(plan: Plan, record: TrialRecord) -> bool:

@@ -131,7 +131,7 @@ def sentences(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     counts = summary["trials"]
     total = sum(counts.values())
     yield (
-        f"{summary['name']}: {summary['state']}, {total} trials in {clock(summary['seconds']['total'])}: "
+        f"{summary['name']}: {summary['state']}, {counted(total, 'trial')} in {clock(summary['seconds']['total'])}: "
         + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     )
     yield from _about_best(summary)
@@ -205,8 +205,10 @@ def _about_stops(summary: Mapping[str, Any]) -> Iterator[str]:
     if failed is not None:
         yield f"failed     {summary['trials']['failed']}, e.g. {_named(failed)}: {failed['why']}"
     label = "missed   "
+    by_best = (summary["best"] or {}).get("violations") or {}
     for constraint, count in (summary.get("violations") or {}).items():
-        yield f"{label}  {constraint} is missed by {counted(count, 'complete trial')}, which cannot be best"
+        best = f"; the best misses it by {by_best[constraint]:.4g}" if by_best.get(constraint, 0) > 0 else ""
+        yield f"{label}  {constraint} is missed by {counted(count, 'complete trial')}{best or ', which cannot be best'}"
         label = "         "
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from abr_tune.finalists import confirmed, finalist, leaders, mean_optimism, rank, unfinished_leaders
@@ -158,7 +160,7 @@ def test_runs_of_one_fold_are_no_independent_witnesses() -> None:
 
 
 def test_when_nothing_is_complete_the_furthest_leads() -> None:
-    """Trial 1 trained its classes for 4 epochs, trial 0 for 2: age counts, then the value; collapse is no candidate."""
+    """Trial 1 trained its classes for 4 epochs, trial 0 for 2: age counts, then the value; collapsed or over a limit is none."""
 
     def history(*values: float, grace: int = 0) -> list[EpochReport]:
         return [
@@ -168,13 +170,15 @@ def test_when_nothing_is_complete_the_furthest_leads() -> None:
 
     waiting = [record(number, None, "waiting") for number in range(3)]
     collapsed = TrialRecord(number=3, name=None, state="pruned", value=None, params={}, pruned_by="class_collapse")
+    too_slow = replace(collapsed, number=4, pruned_by="limit_time")
     histories = {
         0: history(0.1, 0.2, 0.9, 0.9, grace=2),
         1: history(0.1, 0.2, 0.3, 0.4),
         2: history(0.1, 0.2, 0.3, 0.5),
         3: history(*[0.9] * 6),
+        4: history(*[0.9] * 6),
     }
-    found = unfinished_leaders([*waiting, collapsed], histories, UP, (), 5)
+    found = unfinished_leaders([*waiting, collapsed, too_slow], histories, UP, (), 5)
     assert [(each.number, each.value, each.epochs) for each in found] == [(2, 0.5, 4), (1, 0.4, 4), (0, 0.9, 4)]
     first = finalist(found[0], [report(0.6)], UP)
     assert (first.unfinished, first.searched, first.mean) == (4, 0.5, 0.6)

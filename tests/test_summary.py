@@ -139,6 +139,17 @@ def test_the_audit_of_a_search_that_was_interrupted_asks_for_those_who_would_be_
     assert (found["best"], found["audit"]["rows"][0]["false"]) == (None, 1)
 
 
+def test_where_the_best_misses_a_constraint_nobody_says_it_could_not_be_best() -> None:
+    missing = replace(BEST, violations={"val/peak/exist_auroc": 0.2})
+    fresh = replace(CONFIRMED, violations={"val/peak/exist_auroc": 0.25})
+    told = lines(summary(missing, replace(missing, number=8), finalists=(fresh,)))
+    assert "missed     val/peak/exist_auroc is missed by 2 complete trials; the best misses it by 0.25" in told
+
+
+def test_one_trial_is_a_trial() -> None:
+    assert ": finished, 1 trial in 1m15s: 1 complete" in lines(summary(BEST, finalists=(CONFIRMED,)))[0]
+
+
 def test_the_audit_says_how_often_a_stop_was_false() -> None:
     """Of two audited trials, the first finalist is one: half of the stops, by what little is known."""
     verdict = {"rule": "class_collapse", "why": "stuck", "epoch": 2}

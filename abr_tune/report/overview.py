@@ -113,7 +113,15 @@ def _about_front(data: ReportData) -> Iterator[str]:
     if missing:
         missed = Counter(name for record in missing for name, by in record.violations.items() if by > 0)
         said = ", ".join(f"{name} ({count})" for name, count in missed.most_common())
-        yield f"{counted(len(missing), 'complete trial')} cannot be best because of a missed constraint: {said}."
+        by_best = (data.summary.get("best") or {}).get("violations") or {}
+        best = [f"{name} by {missed_by:.4g}" for name, missed_by in by_best.items() if missed_by > 0]
+        if best:
+            yield (
+                f"{counted(len(missing), 'complete trial')} {'misses' if len(missing) == 1 else 'miss'} a constraint: "
+                f"{said}. The one named best misses one too: {', '.join(best)}."
+            )
+        else:
+            yield f"{counted(len(missing), 'complete trial')} cannot be best because of a missed constraint: {said}."
 
 
 def _about_trust(data: ReportData) -> Iterator[str]:

@@ -247,6 +247,15 @@ def test_the_overview_says_whether_the_stops_can_be_trusted() -> None:
     assert "1 complete trial cannot be best because of a missed constraint: val/peak/exist_auroc (1)." in sentences
 
 
+def test_the_overview_says_so_when_even_the_best_misses_a_constraint() -> None:
+    best = {"trial": 8, "value": 0.9, "metrics": {}, "params": {}, "violations": {"val/peak/exist_auroc": 0.1}}
+    sentences = list(overview.headline(run(MISSING, summary={"best": best})))
+    assert (
+        "1 complete trial misses a constraint: val/peak/exist_auroc (1). "
+        "The one named best misses one too: val/peak/exist_auroc by 0.1."
+    ) in sentences
+
+
 def test_a_missed_gate_says_what_to_try_next() -> None:
     missed = {"metric": "a", "result": "no-go", "next": ["raise the class weight", "lower the learning rate"]}
     gate = {"verdict": "no-go", "criteria": [missed, {"metric": "b", "result": "go"}]}
