@@ -149,7 +149,8 @@ def unfinished_leaders(
     """The most promising trials of a search that a deadline ended before any was complete.
 
     The oldest first, in epochs for which the objectives have been trained, and of the same age the better one; each as
-    a record of the last epoch that has all objectives. Trials that broke a health rule or a limit, or failed, are no candidates.
+    a record of the last epoch that has all objectives. Trials that broke a health rule or a limit, or failed, are no
+    candidates.
     """
     found: list[tuple[tuple[Any, ...], TrialRecord]] = []
     for record in records:

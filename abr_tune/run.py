@@ -31,10 +31,10 @@ from abr_tune.report.read import read_run
 from abr_tune.report.wording import counted
 from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
+from abr_tune.search.archive import read_records, storage_of
 from abr_tune.search.events import EpochDone, Event, TrialRecord
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
-from abr_tune.search.study import read_records, storage_of
 from abr_tune.summary import Spent, sentences, summarise
 from core.tasks.task import Reference
 
@@ -181,8 +181,10 @@ def continuing(plan: Plan, earlier: Sequence[TrialRecord]) -> str:
     inside = sum(_lies_in(plan, record) for record in earlier)
     said = f"continuing: {counted(len(earlier), 'trial')} from before"
     outside = len(earlier) - inside
-    lie = "lies outside the space as it is now and does" if outside == 1 else "lie outside the space as it is now and do"
-    return said + (f"; {outside} {lie} not teach the sampler" if outside else "")
+    if not outside:
+        return said
+    lie, do = ("lies", "does") if outside == 1 else ("lie", "do")
+    return f"{said}; {outside} {lie} outside the space as it is now and {do} not teach the sampler"
 
 
 def _lies_in(plan: Plan, record: TrialRecord) -> bool:

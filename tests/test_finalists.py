@@ -160,7 +160,7 @@ def test_runs_of_one_fold_are_no_independent_witnesses() -> None:
 
 
 def test_when_nothing_is_complete_the_furthest_leads() -> None:
-    """Trial 1 trained its classes for 4 epochs, trial 0 for 2: age counts, then the value; collapsed or over a limit is none."""
+    """Trial 1 trained its classes for 4 epochs, trial 0 for 2: age counts, then the value. The collapsed is out."""
 
     def history(*values: float, grace: int = 0) -> list[EpochReport]:
         return [
