@@ -24,8 +24,8 @@ from abr_tune.report.read import read_run
 from abr_tune.report.tables import stop_rows
 from abr_tune.report.thinning import thinned
 from abr_tune.runs import RunFolder
-from abr_tune.search.storage import as_fault, connect
-from abr_tune.search.study import storage_of, study_id
+from abr_tune.search.archive import storage_of, study_id
+from abr_tune.search.storage import opened
 
 MOST_NOTES: Final = 1000
 """Trials that get a note; of more, those a reader looks for and an even share of the rest."""
@@ -45,13 +45,10 @@ def annotate(folder: Path, data: ReportData | None = None) -> None:
     if url is None or not RunFolder(folder).plan.is_file():
         return
     data = data or read_run(folder)
-    storage = connect(url)
-    study = study_id(storage, folder.resolve().name)
-    if study is not None:
-        with as_fault():
+    with opened(url) as storage:
+        study = study_id(storage, folder.resolve().name)
+        if study is not None:
             _write(storage, study, _attributes(storage, study, data, str(folder)))
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def _attributes(storage: RDBStorage, study: int, data: ReportData, folder: str) -> dict[str, Any]:

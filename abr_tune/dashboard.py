@@ -105,8 +105,8 @@ def open_server(folder: Path, *, port: int, allow_edit: bool = False) -> tuple[S
     """
     from optuna_dashboard import wsgi
 
+    from abr_tune.search.archive import storage_of, study_id
     from abr_tune.search.storage import connect
-    from abr_tune.search.study import storage_of, study_id
 
     url = storage_of(folder)
     if url is None:

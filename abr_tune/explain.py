@@ -23,8 +23,9 @@ from abr_tune.report.ablation import FILE, conditions, start_of, surrogate, whol
 from abr_tune.report.wording import counted
 from abr_tune.retraining import Retraining
 from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.archive import storage_of, stored_trials
 from abr_tune.search.executor import ExecutorName
-from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
+from abr_tune.search.records import points_of, record_of
 from abr_tune.single import load
 
 FOLDER: Final = "ablation"

@@ -17,8 +17,8 @@ from abr_tune.plan.config import load_config
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.yaml import dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
+from abr_tune.search.archive import read_records
 from abr_tune.search.events import TrialRecord
-from abr_tune.search.study import read_records
 from abr_tune.summary import trust
 from abr_tune.trial import CHECKPOINT, CONFIG, HISTORY, read_history
 

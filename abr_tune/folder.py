@@ -99,7 +99,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 def _set_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     if storage is not None:
-        from abr_tune.search.study import rename_study
+        from abr_tune.search.archive import rename_study
 
         rename_study(storage, folder.name, f"{folder.name}.{stamp}")
     if not folder.plan.exists():

@@ -12,8 +12,9 @@ from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder, driver_of
+from abr_tune.search.archive import named_study
 from abr_tune.search.leases import Holder, read_holders, refuse_held
-from abr_tune.search.storage import connect, several_may_write
+from abr_tune.search.storage import opened
 
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 
@@ -36,13 +37,9 @@ def leader(storage: str | None, name: str) -> Holder | None:
     """
     if storage is None or not storage.startswith("postgresql"):
         return None
-    connected = connect(storage)
-    try:
-        found = [study._study_id for study in connected.get_all_studies() if study.study_name == name]
-        holders = read_holders(connected.engine, found[0]) if found and several_may_write(connected.engine) else []
-    finally:
-        connected.remove_session()
-        connected.engine.dispose()
+    with opened(storage) as connected:
+        study = named_study(connected, name)
+        holders = [] if study is None else read_holders(connected.engine, study)
     return next((holder for holder in holders if holder.first and not holder.dead), None)
 
 

@@ -171,7 +171,7 @@ def _refuse_trials_elsewhere(folder: RunFolder, launch: Launch) -> None:
     """The study may have been begun with another results folder, on another machine for instance."""
     if launch.storage is None or folder.events.exists():
         return
-    from abr_tune.search.study import named_trials
+    from abr_tune.search.archive import named_trials
 
     if count := named_trials(launch.storage, folder.name):
         raise UserError(

@@ -12,9 +12,9 @@ from typing import Final
 from abr_tune.errors import UserError
 from abr_tune.processes import Process
 from abr_tune.runs import driver_of
+from abr_tune.search.archive import storage_of, study_id
 from abr_tune.search.leases import Holder, read_holders
-from abr_tune.search.storage import connect, several_may_write
-from abr_tune.search.study import storage_of, study_id
+from abr_tune.search.storage import opened, several_may_write
 
 SECONDS_TO_END: Final = 15.0
 """How long an answer is waited for: a driver ends within ten seconds."""
@@ -60,14 +60,11 @@ def _holders(folder: Path) -> list[Holder]:
     storage = storage_of(folder)
     if storage is None:
         return []
-    connected = connect(storage)
-    try:
+    with opened(storage) as connected:
         study = study_id(connected, folder.resolve().name)
-        shared = study is not None and several_may_write(connected.engine)
-        return read_holders(connected.engine, study) if shared and study is not None else []
-    finally:
-        connected.remove_session()
-        connected.engine.dispose()
+        if study is None or not several_may_write(connected.engine):
+            return []
+        return read_holders(connected.engine, study)
 
 
 def _ask(process: Process) -> bool:

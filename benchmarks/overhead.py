@@ -205,7 +205,9 @@ def bookkeeping() -> float:
     from optuna.distributions import FloatDistribution
 
     from abr_tune.search.fidelity import Point
-    from abr_tune.search.study import Ending, Study, sqlite_url
+    from abr_tune.search.ledger import Ending
+    from abr_tune.search.storage import sqlite_url
+    from abr_tune.search.study import Study
 
     sides = {f"p{i}": FloatDistribution(0, 1) for i in range(8)}
     values = dict.fromkeys(sides, 0.5)

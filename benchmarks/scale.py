@@ -156,7 +156,7 @@ def describe(folder: Path, trials: int) -> None:
     from abr_tune.plan import yaml
     from abr_tune.plan.describe import describe_plan
     from abr_tune.runs import RunFolder, write_json
-    from abr_tune.search.study import read_records
+    from abr_tune.search.archive import read_records
     from abr_tune.summary import Spent, summarise
 
     run, chosen = RunFolder(folder), plan(trials)

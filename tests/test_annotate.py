@@ -18,7 +18,8 @@ from abr_tune.report.notes import code, plain
 from abr_tune.runs import RunFolder
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from core.tasks.task import Objective
 
 METRIC = "val/class/f1_macro"

@@ -20,8 +20,8 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from abr_tune.dashboard import Server, guarded, open_server
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
-from abr_tune.search.storage import sqlite_url
 from abr_tune.search.fidelity import Point
+from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
 from core.tasks.task import Objective
 

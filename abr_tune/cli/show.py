@@ -80,7 +80,7 @@ def trials(
     """
     from abr_tune.console import parameters
     from abr_tune.runs import find_run
-    from abr_tune.search.study import read_records
+    from abr_tune.search.archive import read_records
 
     records = [record for record in read_records(find_run(run, out)) if state in {None, record.state}]
     if json:

@@ -17,6 +17,7 @@ from abr_tune.plan.yaml import Loc
 from core.tasks import TASKS
 from core.tasks.task import Objective, Task
 
+
 def refuse_sampler(source: Source, sampler: Sampler, space: Space, objectives: tuple[Objective, ...]) -> None:
     """Note a sampler that cannot work on this space or on this many objectives."""
     if sampler.kind == "grid":

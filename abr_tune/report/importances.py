@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from abr_tune.report.collapse import fates
 from abr_tune.report.data import Importances
-from abr_tune.search.study import points_of, record_of
+from abr_tune.search.records import points_of, record_of
 from core.tasks.task import Objective
 
 FEWEST: Final = 20

@@ -17,7 +17,8 @@ from abr_tune.report.collapse import collapse_map
 from abr_tune.report.data import HEALTHY, ReportData
 from abr_tune.report.importances import collapse_importances, importances
 from abr_tune.runs import RunFolder
-from abr_tune.search.study import points_of, record_of, storage_of, stored_trials
+from abr_tune.search.archive import storage_of, stored_trials
+from abr_tune.search.records import points_of, record_of
 from abr_tune.trial import HISTORY, read_history
 from core.report import EpochReport
 from core.tasks.task import Objective

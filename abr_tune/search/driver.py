@@ -26,9 +26,9 @@ from abr_tune.search.ledger import Ending, Ledger
 from abr_tune.search.observation import Exhausted, Proposer, Setting
 from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import Field, levels
+from abr_tune.search.records import ended_record
 from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
-from abr_tune.search.study import ended_record
 from abr_tune.search.takeover import OPEN, Others
 from abr_tune.search.trust import Trust
 from abr_tune.trial import TrialStep

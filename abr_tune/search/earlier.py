@@ -15,11 +15,12 @@ from abr_tune.plan.overrides import faults_of
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
+from abr_tune.search.archive import storage_of, stored_trials
 from abr_tune.search.ending import observation
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.observation import Observation, Values
-from abr_tune.search.study import storage_of, stored_of, stored_trials
+from abr_tune.search.records import stored_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

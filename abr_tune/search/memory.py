@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from abr_tune.search.events import TrialRecord, TrialState
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending, StoredTrial
-from abr_tune.search.study import ended_record
+from abr_tune.search.records import ended_record
 
 
 @dataclass(slots=True)

@@ -108,6 +108,18 @@ def connect(storage: str) -> RDBStorage:
             raise EnvironmentFault(_not_installed(storage)) from missing
 
 
+@contextmanager
+def opened(storage: str) -> Iterator[RDBStorage]:
+    """The storage at a URL for as long as this is entered; raises as `connect` does, and `StorageFault` later on."""
+    connected = connect(storage)
+    try:
+        with as_fault():
+            yield connected
+    finally:
+        connected.remove_session()
+        connected.engine.dispose()
+
+
 def _not_installed(storage: str) -> str:
     url = make_url(storage)
     said = f"the driver of this storage is not installed: {url.drivername}"

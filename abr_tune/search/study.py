@@ -14,86 +14,31 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
-from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from abr_tune.errors import UserError
-from abr_tune.runs import RunFolder
 from abr_tune.search.bulk import all_trials
+from abr_tune.search.curves import Curves
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.fidelity import Point
 from abr_tune.search.leases import OWNER, Lease
 from abr_tune.search.ledger import Ending, StoredTrial
-from abr_tune.search.records import (
-    CURVE,
-    METRICS,
-    NAME,
-    PARKED,
-    RESUME,
-    STATES,
-    VALUES,
-    ended_record,
-    points_of,
-    record_of,
-    stored_of,
-)
-from abr_tune.search.rows import SYSTEM, add_attributes, drop_attributes, set_attributes, write_ending, write_points
-from abr_tune.search.storage import as_fault, connect, patiently, several_may_write, sqlite_url
+from abr_tune.search.records import METRICS, NAME, PARKED, RESUME, STATES, VALUES, points_of, record_of, stored_of
+from abr_tune.search.rows import SYSTEM, add_attributes, drop_attributes, set_attributes, write_ending
+from abr_tune.search.storage import as_fault, connect, patiently, several_may_write
+from abr_tune.search.watch import Watch, owner_of, sign_of
 from core.tasks.task import Objective
-
-__all__ = [
-    "CURVE",
-    "PARKED",
-    "RESUME",
-    "Ending",
-    "Sign",
-    "Study",
-    "ended_record",
-    "named_trials",
-    "points_of",
-    "read_records",
-    "record_of",
-    "rename_study",
-    "sqlite_url",
-    "storage_of",
-    "stored_of",
-    "stored_trials",
-    "study_id",
-]
 
 SECONDS_BETWEEN_WRITES: Final = 1.0
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What shows, without reading all of an unfinished trial, whether somebody changed it."""
-
-    state: TrialState
-    owner: str | None
-    """As JSON; nobody's when None."""
-    parked: str | None
-    """As JSON."""
-
-
-@dataclass(slots=True)
-class _Unwritten:
-    """Values of one trial that are not yet in the storage."""
-
-    rewind: int | None = None
-    """Values from this epoch on belong to an earlier attempt and are deleted first."""
-    points: dict[int, Point] = field(default_factory=dict)
 
 
 class Study:
@@ -108,9 +53,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._clock = clock
         self._written = clock()
-        self._unwritten: dict[int, _Unwritten] = {}
-        self._curves: dict[int, dict[int, Point]] = {}
-        """Epoch -> point, of trials that have not ended."""
+        self._curves = Curves()
         self.lease: Lease | None = None
         """This process's among those of several drivers, from `share` on."""
         with as_fault():
@@ -127,18 +70,14 @@ class Study:
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names(names)
             self._study_id = self._storage.get_study_id_from_name(name)
+        self._watch = Watch(self._storage, self._study_id)
         self._ids: dict[int, int] = {}
-        self._newest = -1
-        """Optuna's id of the newest trial."""
-        self._unfinished: dict[int, Sign | None] = {}
-        """Trials that had not ended when they were last read, those of this driver left out -> their sign then."""
-        self._unheard: list[FrozenTrial] | None = []
-        """What there was when the study was opened, until it is asked for."""
         self._sides: dict[str, BaseDistribution] = {}
         """Coordinate as it is called in the study -> its distribution there."""
-        self._unheard = self.trials()
+        self._unheard: list[FrozenTrial] | None = self.trials()
+        """What there was when the study was opened, until it is asked for."""
         for trial in self._unheard:
-            self._see(trial, None)
+            self._see(trial)
 
     @property
     def next_number(self) -> int:
@@ -209,49 +148,20 @@ class Study:
         self.lease.bury([holder for holder in holders if holder.dead])
         living = {holder.id for holder in holders if not holder.dead} - {self.lease.id}
         # What was read when the study was opened may be old by now: everything is read again.
-        first = unheard is not None
-        signs = {} if first else self._signs()
-        # Of a trial that belongs to a driver every look may show more, or that the driver died; others show a new sign.
-        known = {
-            self._ids[number]
-            for number, sign in self._unfinished.items()
-            if signs.get(number) != sign or _owner(sign) is not None
-        }
-        newest = -1 if first else self._newest
-        trials = patiently(lambda _tries: self._storage._get_trials(self._study_id, None, known, newest))
+        trials = self._watch.changed(everything=unheard is not None)
         for trial in trials:
-            self._see(trial, _sign(trial))
+            self._see(trial)
         return [
-            (stored_of(trial), not trial.state.is_finished() and _owner(_sign(trial)) not in living) for trial in trials
+            (stored_of(trial), not trial.state.is_finished() and owner_of(sign_of(trial)) not in living)
+            for trial in trials
         ]
 
-    def _signs(self) -> dict[int, Sign]:
-        """State, owner and pause of the unfinished trials, as they are now, by number."""
-        trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
-        of = {self._ids[number]: number for number in self._unfinished}
-
-        def read(_tries: int) -> dict[int, Sign]:
-            with Session(self._storage.engine) as session:
-                ids = list(of)
-                states = session.execute(select(trial.trial_id, trial.state).where(trial.trial_id.in_(ids))).all()
-                kept = select(attribute.trial_id, attribute.key, attribute.value_json)
-                wanted = attribute.trial_id.in_(ids) & attribute.key.in_((OWNER, PARKED))
-                said = {(found, key): value for found, key, value in session.execute(kept.where(wanted)).all()}
-            return {
-                of[found]: Sign(state, said.get((found, OWNER)), said.get((found, PARKED))) for found, state in states
-            }
-
-        return patiently(read) if of else {}
-
-    def _see(self, trial: FrozenTrial, sign: Sign | None) -> None:
+    def _see(self, trial: FrozenTrial) -> None:
         self._ids[trial.number] = trial._trial_id
-        self._newest = max(self._newest, trial._trial_id)
         self._sides |= trial.distributions
-        if trial.state.is_finished():
-            self._unfinished.pop(trial.number, None)
-        else:
-            self._unfinished[trial.number] = sign
-            self._curves[trial.number] = {point.epoch: point for point in points_of(trial)}
+        self._watch.seen(trial)
+        if not trial.state.is_finished():
+            self._curves.known(trial.number, points_of(trial))
 
     def begin(
         self,
@@ -288,7 +198,8 @@ class Study:
             return trial.number, trial.trial_id
 
         number, trial_id = self._write(write)
-        self._ids[number] = self._newest = trial_id
+        self._ids[number] = trial_id
+        self._watch.begun(trial_id)
         return number
 
     def _marked(self) -> dict[str, Any]:
@@ -333,29 +244,23 @@ class Study:
 
     def report(self, number: int, point: Point) -> None:
         """Note an epoch of a running trial; written within about a second, and before the trial's state changes."""
-        unwritten = self._unwritten.setdefault(number, _Unwritten())
-        unwritten.points[point.epoch] = point
-        self._curves.setdefault(number, {})[point.epoch] = point
+        self._curves.add(number, point)
         self.flush_if_due()
 
     def rewind(self, number: int, epoch: int) -> None:
         """Values of a trial from `epoch` on belong to an attempt that is not continued: delete them."""
-        unwritten = self._unwritten.setdefault(number, _Unwritten())
-        unwritten.rewind = epoch if unwritten.rewind is None else min(epoch, unwritten.rewind)
-        unwritten.points = {known: point for known, point in unwritten.points.items() if known < epoch}
-        curve = self._curves.get(number, {})
-        self._curves[number] = {known: point for known, point in curve.items() if known < epoch}
+        self._curves.rewind(number, epoch)
 
     def flush(self) -> None:
         """Write all noted values in one transaction."""
-        if self._unwritten:
-            self._write(lambda session, again: self._write_values(session, list(self._unwritten), again))
-            self._unwritten.clear()
+        if numbers := self._curves.unwritten:
+            self._write(lambda session, again: self._write_values(session, numbers, again))
+            self._curves.written(numbers)
         self._written = self._clock()
 
     def flush_if_due(self) -> None:
         """Write what has been waiting for a second."""
-        if self._unwritten and self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
+        if self._curves.unwritten and self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
             self.flush()
 
     def finish(self, number: int, ending: Ending) -> None:
@@ -383,10 +288,9 @@ class Study:
                 write_ending(session, trial, ending)
 
         self._write(write)
+        self._curves.ended(endings)
         for number in endings:
-            self._unwritten.pop(number, None)
-            self._curves.pop(number, None)
-            self._unfinished.pop(number, None)
+            self._watch.ours(self._ids[number])
 
     def note(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Keep something of a trial that has not ended, as user attributes."""
@@ -402,8 +306,8 @@ class Study:
             set_attributes(session, self._ids[number], {METRICS: dict(metrics)})
 
         self._write(write)
-        self._unwritten.pop(number, None)
-        self._unfinished[number] = Sign(TrialState.RUNNING, None, json.dumps(epoch))
+        self._curves.written([number])
+        self._watch.parked(self._ids[number], epoch)
 
     def resume(self, number: int) -> None:
         """A trial that was interrupted, paused or left by a dead driver runs again, and is this driver's."""
@@ -416,7 +320,7 @@ class Study:
             session.get_one(models.TrialModel, self._ids[number]).state = TrialState.RUNNING
 
         self._write(write)
-        self._unfinished.pop(number, None)
+        self._watch.ours(self._ids[number])
 
     def interrupt(self, epochs: Mapping[int, int], metrics: Mapping[int, Mapping[str, float]]) -> None:
         """Mark trials as waiting to go on from the epochs given (trial -> epochs it has finished).
@@ -433,8 +337,7 @@ class Study:
                 session.get_one(models.TrialModel, self._ids[number]).state = TrialState.WAITING
 
         self._write(write)
-        for number in epochs:
-            self._unwritten.pop(number, None)
+        self._curves.written(epochs)
 
     def close(self) -> None:
         """Write what is left and let go of the storage."""
@@ -458,78 +361,4 @@ class Study:
 
     def _write_values(self, session: Session, numbers: Sequence[int], again: bool) -> None:
         for number in numbers:
-            if (new := self._unwritten.get(number)) is not None:
-                curve = self._curves.get(number, {})
-                write_points(session, self._ids[number], new.points, rewind=new.rewind, curve=curve, again=again)
-
-
-def _sign(trial: FrozenTrial) -> Sign:
-    said = {key: json.dumps(trial.system_attrs[key]) for key in (OWNER, PARKED) if key in trial.system_attrs}
-    return Sign(trial.state, said.get(OWNER), said.get(PARKED))
-
-
-def _owner(sign: Sign | None) -> str | None:
-    """The lease a trial belongs to."""
-    return None if sign is None or sign.owner is None else str(json.loads(json.loads(sign.owner))[0])
-
-
-def read_records(folder: Path) -> list[TrialRecord]:
-    """The trials of the run in `folder`, by number, from its study, which may be in use.
-
-    Raises `UserError` when there is none: the run has not begun.
-    """
-    storage = storage_of(folder)
-    if storage is None:
-        raise UserError(f"{folder} holds no study.db")
-    trials = stored_trials(storage, folder.resolve().name)
-    return [record_of(trial) for trial in trials]
-
-
-def storage_of(folder: Path) -> str | None:
-    """URL of the storage of the run in `folder`: the one it was started with, or its own `study.db` if it has one."""
-    run = RunFolder(folder)
-    if run.environment.is_file():
-        launch = json.loads(run.environment.read_text(encoding="utf-8")).get("launch") or {}
-        if launch.get("storage") is not None:
-            return str(launch["storage"])
-    return sqlite_url(run.study) if run.study.is_file() else None
-
-
-def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
-    """The trials of the study of the run called `name`, as Optuna reads them, by number; none without a study."""
-    with as_fault():
-        connected = connect(storage)
-        found = study_id(connected, name)
-        trials = [] if found is None else all_trials(connected, found)
-        connected.remove_session()
-        connected.engine.dispose()
-    return trials
-
-
-def named_trials(storage: str, name: str) -> int:
-    """How many trials the study called `name` has; none without a study."""
-    with as_fault():
-        connected = connect(storage)
-        found = [study._study_id for study in connected.get_all_studies() if study.study_name == name]
-        count = connected.get_n_trials(found[0]) if found else 0
-        connected.remove_session()
-        connected.engine.dispose()
-    return count
-
-
-def rename_study(storage: str, name: str, new: str) -> None:
-    """Give the study called `name` another name; without one there is nothing to do."""
-    with as_fault():
-        connected = connect(storage)
-        model = models.StudyModel
-        with Session(connected.engine) as session, session.begin():
-            session.execute(update(model).where(model.study_name == name).values(study_name=new))
-        connected.remove_session()
-        connected.engine.dispose()
-
-
-def study_id(storage: RDBStorage, name: str) -> int | None:
-    """Optuna's id of the study of the run called `name`, or of the only study there is: folders may be renamed."""
-    studies = storage.get_all_studies()
-    named = [study for study in studies if study.study_name == name] or studies
-    return named[0]._study_id if len(named) == 1 else None
+            self._curves.write(session, number, self._ids[number], again=again)

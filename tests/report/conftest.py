@@ -17,7 +17,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from abr_tune.plan.yaml import dump
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.search.fidelity import Point
-from abr_tune.search.study import Ending, Study, sqlite_url
+from abr_tune.search.ledger import Ending
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from core.report import EpochReport
 from core.tasks.task import Objective
 

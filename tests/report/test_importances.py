@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from abr_tune.report.importances import FEWEST, collapse_importances, importances
-from abr_tune.search.study import CURVE
+from abr_tune.search.records import CURVE
 from core.tasks.task import Objective
 
 OBJECTIVE = Objective("val/class/f1_macro")

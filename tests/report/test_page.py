@@ -20,7 +20,9 @@ from abr_tune.report.outcomes import Outcome
 from abr_tune.report.read import read_run
 from abr_tune.report.write import write_report
 from abr_tune.runs import write_json
-from abr_tune.search.study import Study, read_records, sqlite_url
+from abr_tune.search.archive import read_records
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from core.report import EpochReport
 from core.tasks.task import Objective
 from tests.report.made import scores

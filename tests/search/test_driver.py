@@ -244,7 +244,7 @@ def _train_and_die(driver: Driver, study: Study, chosen) -> None:
     for _, step in zip(range(2), steps, strict=False):
         driver.report(job.key, step)
     steps.close()
-    study._unwritten.clear()
+    study._curves.written(study._curves.unwritten)
 
 
 def test_an_interruption_is_readable_and_says_where_it_goes_on(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from abr_tune.search.driver import Driver
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import Shared
 from abr_tune.search.inline import run_inline
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from core.tasks.task import Objective
 from tests.search.tasks import BASELINES, METRIC, plan
 from tests.search.test_driver import without_seconds
@@ -40,7 +41,7 @@ class MortalStudy(Study):
         return answer
 
     def die(self) -> None:
-        self._unwritten.clear()
+        self._curves.written(self._curves.unwritten)
         self._dies = lambda: None
         self.close()
 

@@ -9,7 +9,8 @@ from optuna.distributions import FloatDistribution
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending, Ledger, StoredTrial
 from abr_tune.search.memory import MemoryStudy
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from core.tasks.task import Objective
 
 SIDES = {"lr": FloatDistribution(0.0, 1.0)}

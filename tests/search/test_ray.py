@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from abr_tune.plan.plan import Budget, Confirm, Plan, Pruner, Resources, StartPoint
+from abr_tune.search.archive import read_records
 from abr_tune.search.events import EpochDone, Event, TrialStarted
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, Training, search, train_all
-from abr_tune.search.study import read_records
 from abr_tune.trial import read_history
 from tests.search.tasks import BASELINES, RareOptions, make_data, plan
 from tests.search.test_driver import HAND, without_seconds

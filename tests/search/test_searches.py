@@ -12,7 +12,8 @@ from abr_tune.plan.plan import Bound, Budget, Confirm, Constraint, Pruner, Prune
 from abr_tune.search.events import EpochDone, Event, TrialRecord
 from abr_tune.search.executor import Job
 from abr_tune.search.fidelity import age
-from abr_tune.search.study import Study, sqlite_url
+from abr_tune.search.storage import sqlite_url
+from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep
 from core.report import EpochReport
 from core.tasks.task import Objective

@@ -11,11 +11,12 @@ from sqlalchemy.exc import OperationalError
 from abr_tune.errors import EnvironmentFault, StorageFault, UserError
 from abr_tune.plan.plan import Budget
 from abr_tune.search import storage
+from abr_tune.search.archive import named_trials, rename_study, stored_trials
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending
 from abr_tune.search.search import search
 from abr_tune.search.storage import admitted, connect, patiently, without_password
-from abr_tune.search.study import Study, named_trials, rename_study, stored_trials
+from abr_tune.search.study import Study
 from core.tasks.task import Objective
 from tests.postgres import PASSWORD, Server
 from tests.search.tasks import BASELINES, METRIC, plan

@@ -10,9 +10,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from abr_tune.errors import EnvironmentFault, StorageFault, UserError
+from abr_tune.search.archive import read_records
 from abr_tune.search.fidelity import Point
+from abr_tune.search.ledger import Ending
+from abr_tune.search.records import PARKED, RESUME, ended_record
 from abr_tune.search.storage import connect, sqlite_url
-from abr_tune.search.study import PARKED, RESUME, Ending, Study, ended_record, read_records
+from abr_tune.search.study import Study
 from core.tasks.task import Objective
 
 SIDES = {"lr": FloatDistribution(0.0, 1.0)}
