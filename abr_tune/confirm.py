@@ -19,7 +19,7 @@ from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.pruning import PRUNERS
 from abr_tune.search.search import Trained, Training, train_all
-from abr_tune.trial import HISTORY, TrialStep, read_history
+from abr_tune.trial import HISTORY, TrialStep, length_of, read_history
 from core.report import EpochReport
 
 
@@ -156,8 +156,8 @@ def _progress(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     trainings = [training for group in groups for training in group.trainings]
-    lengths = [getattr(training.options, "epochs", None) for training in trainings]
-    known = [length for length in lengths if isinstance(length, int)]
+    lengths = [length_of(training.options) for training in trainings]
+    known = [length for length in lengths if length is not None]
     total = sum(known) if len(known) == len(lengths) else None
     said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds"
     quiet = quiet or not trainings

@@ -36,6 +36,7 @@ from abr_tune.search.events import EpochDone, Event, TrialRecord
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
 from abr_tune.summary import Spent, sentences, summarise
+from abr_tune.trial import length_of
 from core.tasks.task import Reference
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
     board = Scoreboard(
         objectives=plan.objectives,
         trials=plan.budget.trials,
-        epochs_per_trial=getattr(resolve(plan.task.options, plan.train), "epochs", None),
+        epochs_per_trial=length_of(resolve(plan.task.options, plan.train)),
         deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
     )
     if storage_of(materials.run.path) is not None:
@@ -265,8 +266,7 @@ def _spent(plan: Plan, records: Sequence[TrialRecord], watch: _Stopwatch) -> Spe
     """What was spent, and what stopping saved; trials of a task without `epochs` count as they are."""
     ended = [record for record in records if record.state in {"complete", "pruned"}]
     lengths = [
-        getattr(resolve(plan.task.options, {**plan.train, **record.params}), "epochs", record.epochs)
-        for record in ended
+        length_of(resolve(plan.task.options, {**plan.train, **record.params})) or record.epochs for record in ended
     ]
     saved: Counter[str] = Counter()
     for record, length in zip(ended, lengths, strict=True):

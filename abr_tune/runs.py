@@ -84,10 +84,6 @@ class RunFolder:
         """Configuration, history and checkpoint of one trial."""
         return self.path / "trials" / str(number)
 
-    def confirmation(self, number: int, seed: int) -> Path:
-        """The same for one confirmation training."""
-        return self.path / "confirm" / f"{number}-{seed}"
-
     def read_summary(self) -> dict[str, Any] | None:
         """The summary of a run that has one."""
         if not self.summary.exists():

@@ -23,6 +23,7 @@ from abr_tune.trial import (
     TrialStep,
     attempt,
     closable,
+    length_of,
     read_history,
     run_trial,
     training_config,
@@ -122,7 +123,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
     console = stderr_console()
     options, task = config.options, config.task
     history = read_history(folder / HISTORY)
-    if history and history[-1].epoch >= getattr(options, "epochs", 0):
+    if history and history[-1].epoch >= (length_of(options) or 0):
         for name in (HISTORY, CONFIG):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -150,7 +151,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
 
 
 def _line(config: Config, report: EpochReport) -> str:
-    total = getattr(config.options, "epochs", None)
+    total = length_of(config.options)
     metric = config.objective.metric if config.objective else None
     value = report.metrics.get(metric) if metric else None
     shown = f"  {metric} {value:.4f}" if value is not None else ""

@@ -13,7 +13,7 @@ import pytest
 from abr_tune.ablation import Ablation, Configuration, Lever, Step, greedy, levers_between, together, told
 from abr_tune.errors import UserError
 from abr_tune.explain import affordable, cost_of
-from abr_tune.report.ablation import estimated_ablation, start_of
+from abr_tune.report.ablation import estimated_ablation, start_of, surrogate
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.fidelity import Point
 from abr_tune.surrogate import fit_surrogate
@@ -146,6 +146,14 @@ def test_a_metric_to_be_small_gains_by_falling() -> None:
     way = estimated_ablation(PLAN, records, points, down, best)
     assert way.steps[-1].lever == "lr"
     assert way.steps[-1].told == "hurt"
+
+
+def test_a_trial_whose_age_stands_still_does_not_count_for_twenty() -> None:
+    """Trial 0 reports age 5 at 30 epochs; all trials have age 4."""
+    records, points = studied()
+    points[0] = (*points[0], *(Point(epoch, 5, (0.5,)) for epoch in range(5, 35)))
+    _, age = surrogate(PLAN, records, points, F1, ("lr", "width", "loss.kind"))
+    assert age == 4
 
 
 def test_collapsed_trials_count_with_the_score_they_died_with() -> None:

@@ -14,7 +14,7 @@ from abr_tune.ablation import Ablation, Configuration, Step, greedy, levers_betw
 from abr_tune.report.collapse import collapsed_by
 from abr_tune.report.importances import FEWEST
 from abr_tune.search.events import TrialRecord
-from abr_tune.search.fidelity import Point
+from abr_tune.search.fidelity import Point, by_age
 from abr_tune.surrogate import Surrogate, fit_surrogate
 from core.tasks.task import Objective
 
@@ -100,11 +100,12 @@ def surrogate(
     A trial that collapsed before it counts with the last score it had, or with the worst anybody had when it had none:
     leaving it out would hide where things go wrong.
     """
-    reached = Counter(point.age for each in points.values() for point in each if point.age > 0)
+    curves = {number: by_age(each) for number, each in points.items()}
+    reached = Counter(age for curve in curves.values() for age in curve)
     age = max((age for age, count in reached.items() if count >= FEWEST), default=0)
     if not age:
         return None, 0
-    at_age = {number: point.values[0] for number, each in points.items() for point in each if point.age == age}
+    at_age = {number: curve[age].values[0] for number, curve in curves.items() if age in curve}
     worst = (min if objective.direction == "maximize" else max)(at_age.values())
     chosen: list[Configuration] = []
     values: list[float] = []

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from abr_tune.search.events import TrialRecord
+from core.health.odds import share_interval
 from core.health.severity import SEVERITIES
 
 MOST_BINS: Final = 6
@@ -36,7 +36,7 @@ class CollapseBin:
     trials: int
     collapsed: int
     interval: tuple[float, float]
-    """95 % Wilson interval of the share."""
+    """95 % interval of the share."""
 
     @property
     def share(self) -> float:
@@ -163,8 +163,8 @@ def _lever(lever: str, values: Mapping[int, Any], fate: Mapping[int, bool]) -> C
     dealt = np.random.default_rng(0).multivariate_hypergeometric(counts, int(collapsed.sum()), size=PERMUTATIONS)
     as_good = int(np.sum(information(dealt, counts) >= told - 1e-12))
     bins = tuple(
-        CollapseBin(label=label, low=low, high=high, trials=int(n), collapsed=int(k), interval=wilson(int(k), int(n)))
-        for (label, low, high, _), k, n in zip(groups, collapsed, counts, strict=True)
+        CollapseBin(label=label, low=low, high=high, trials=n, collapsed=k, interval=share_interval(k, n))
+        for (label, low, high, _), k, n in zip(groups, collapsed.tolist(), counts.tolist(), strict=True)
     )
     return CollapseLever(lever=lever, bins=bins, information=told, p_value=(1 + as_good) / (1 + PERMUTATIONS))
 
@@ -179,12 +179,6 @@ def information(collapsed: Counts, counts: Counts) -> NDArray[np.float64]:
     ratio = np.divide(table, expected, out=np.ones_like(table), where=table > 0)
     told: NDArray[np.float64] = np.maximum(0.0, (table * np.log2(ratio)).sum(axis=(-2, -1)))
     return told
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a share."""
-    interval = binomtest(hits, trials).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 Group = tuple[str, float | None, float | None, list[int]]

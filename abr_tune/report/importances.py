@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from abr_tune.report.collapse import fates
 from abr_tune.report.data import Importances
+from abr_tune.search.fidelity import by_age
 from abr_tune.search.records import points_of, record_of
 from core.tasks.task import Objective
 
@@ -30,7 +31,7 @@ def importances(trials: Sequence[FrozenTrial], objective: Objective, place: int 
     `place` is that of `objective` among the objectives of the study. Stopped trials take part with their value at that
     age: leaving them out would keep only good settings, and taking their last values would compare early with late.
     """
-    within = [(trial, curve) for trial in trials if trial.params and (curve := _by_age(trial, place))]
+    within = [(trial, curve) for trial in trials if trial.params and (curve := _curve(trial, place))]
     reached = Counter(age for _, curve in within for age in curve)
     age = max((age for age, count in reached.items() if count >= FEWEST), default=None)
     if age is None:
@@ -82,6 +83,6 @@ def _ped_anova(trials: Sequence[FrozenTrial], losses: Sequence[float], share: fl
     return Importances(shares={name: float(part) for name, part in shares.items()}, epoch=age, trials=len(trials))
 
 
-def _by_age(trial: FrozenTrial, place: int) -> dict[int, float]:
-    """Age -> one of the objectives; the last epoch counts where the age stands still."""
-    return {point.age: point.values[place] for point in points_of(trial) if point.age > 0}
+def _curve(trial: FrozenTrial, place: int) -> dict[int, float]:
+    """Age -> one of the objectives."""
+    return {age: point.values[place] for age, point in by_age(points_of(trial)).items()}

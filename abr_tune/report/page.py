@@ -6,11 +6,8 @@ request of any kind; the data of the figures are inert JSON.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +16,7 @@ from markupsafe import Markup
 from abr_tune.console import clock
 from abr_tune.report import figures, overview, plots, tables
 from abr_tune.report.absences import absences
+from abr_tune.report.assets import asset, hashes, inert, inline
 from abr_tune.report.data import ReportData
 from abr_tune.report.epochs import class_shares, gradient_norms
 from abr_tune.report.levers import changed, collapse_said, slices, strands
@@ -50,7 +48,7 @@ def render(data: ReportData, folder: str) -> str:
     """The whole page; `folder` is how the commands on it name the run folder."""
     drawn = {figure.id: figure for figure in (*_search(data), *_levers(data), *_training(data), *_front(data))}
     listed = thinned(data, data.trials, LISTED)
-    scripts = [_inline(figures.plotly_js()), _inline(_asset("report.js"))] if drawn else []
+    scripts = [inline(figures.plotly_js()), asset("report.js")] if drawn else []
     environment = Environment(
         loader=PackageLoader("abr_tune.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -87,9 +85,9 @@ def render(data: ReportData, folder: str) -> str:
         further=[figure for id_, figure in drawn.items() if id_.startswith("figure-further-")],
         slices=[figure for id_, figure in drawn.items() if id_.startswith("figure-slice-")],
         colours=figures.COLOURS,
-        style=_inline(_asset("report.css")),
+        style=asset("report.css"),
         scripts=scripts,
-        script_hashes=" ".join(f"'{_hash(script)}'" for script in scripts) or "'none'",
+        script_hashes=hashes(scripts),
     )
 
 
@@ -196,25 +194,4 @@ def _front(data: ReportData) -> Iterator[Drawn]:
 
 
 def _drawn(id_: str, title: str, caption: str, json: str) -> Drawn:
-    return Drawn(id_, title, caption, _inert(json))
-
-
-def _inert(json: str) -> Markup:
-    """JSON that cannot end the script element it stands in, whatever text it holds."""
-    return Markup(json.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704
-
-
-def _inline(asset: str) -> Markup:
-    """One of our own scripts or styles, for its element."""
-    if "</script" in asset.lower() or "</style" in asset.lower():
-        raise ValueError("the text would end the element it stands in")
-    return Markup(asset)  # noqa: S704
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _asset(name: str) -> str:
-    return (files("abr_tune.report") / "templates" / name).read_text(encoding="utf-8")
+    return Drawn(id_, title, caption, inert(json))

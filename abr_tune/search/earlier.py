@@ -17,7 +17,7 @@ from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import storage_of, stored_trials
 from abr_tune.search.ending import observation
-from abr_tune.search.fidelity import Point
+from abr_tune.search.fidelity import by_age
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.observation import Observation, Values
 from abr_tune.search.records import stored_of
@@ -99,10 +99,8 @@ def _observed(stored: StoredTrial, order: Sequence[int]) -> Observation:
     def turned(values: Values) -> Values:
         return tuple(values[place] for place in order)
 
-    record, first = stored.record, dict[int, Point]()
-    for point in stored.points:
-        first.setdefault(point.age, point)
-    curve = {age: turned(point.values) for age, point in sorted(first.items()) if age > 0}
+    record = stored.record
+    curve = {age: turned(point.values) for age, point in by_age(stored.points).items()}
     values = turned(record.values) if record.values else ()
     return observation(record.state, values, record.violations, curve) or Observation()
 

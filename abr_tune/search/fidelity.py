@@ -6,7 +6,7 @@ for none. Values are only ever compared at the same age.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from abr_tune.plan.plan import Constraint
@@ -47,6 +47,15 @@ def age(report: EpochReport, metric: str) -> int:
 def age_of(report: EpochReport, objectives: Sequence[Objective]) -> int:
     """The age at which a report is compared: of several objectives that of the one trained for the shortest time."""
     return min((age(report, objective.metric) for objective in objectives), default=report.epoch)
+
+
+def by_age(points: Iterable[Point]) -> dict[int, Point]:
+    """Age above 0 -> the first point that has it: an age stands still, or begins again, when something is unfrozen."""
+    found: dict[int, Point] = {}
+    for point in points:
+        if point.age > 0:
+            found.setdefault(point.age, point)
+    return found
 
 
 def point_of(

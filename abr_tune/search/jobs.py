@@ -14,7 +14,7 @@ from abr_tune.search.ending import OpenTrial
 from abr_tune.search.executor import Job
 from abr_tune.search.fidelity import age_of
 from abr_tune.search.pruning import milestones
-from abr_tune.trial import Leave, training_config
+from abr_tune.trial import Leave, length_of, training_config
 
 
 class Jobs:
@@ -53,7 +53,6 @@ class Jobs:
 
 def _epochs(plan: Plan) -> int | None:
     try:
-        length = getattr(resolve(plan.task.options, plan.train), "epochs", None)
+        return length_of(resolve(plan.task.options, plan.train))
     except ImpossibleOptions:
         return None
-    return length if isinstance(length, int) else None

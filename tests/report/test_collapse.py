@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from abr_tune.report.collapse import FEWEST, collapse_map, collapsed_by, flat, information, wilson
+from abr_tune.report.collapse import FEWEST, collapse_map, collapsed_by, flat, information
 from abr_tune.search.events import TrialRecord, TrialState
 
 
@@ -51,8 +51,6 @@ def test_numbers_by_hand() -> None:
     # 3 of 4 and 1 of 4 collapse: the coin has one bit, of which each half leaves H(1/4) open.
     left_open = -(0.25 * log2(0.25) + 0.75 * log2(0.75))
     assert information(np.array([3, 1]), np.array([4, 4])) == pytest.approx(1 - left_open)
-    # Wilson, 0 of 10: from 0 to z^2 / (n + z^2) with z = 1.959964.
-    assert wilson(0, 10) == pytest.approx((0.0, 3.841459 / 13.841459), abs=1e-6)
 
 
 def test_categories_and_parts_of_lists_are_levers_too() -> None:
