@@ -15,7 +15,7 @@ from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import LOCK, RunFolder, write_atomically
 
-FIXED: Final = ("task", "data", "objective", "train", "seed")
+FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
 
 NOT_COMPARABLE: Final = (
@@ -81,7 +81,7 @@ def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Map
     found = [
         f"  {path}: was {old!r}, is {new!r}"
         for key in FIXED
-        for path, old, new in differences(stored.get(key), described.get(key), key)
+        for path, old, new in differences(stored.get(key, {}), described.get(key, {}), key)
     ]
     if found:
         raise UserError(f"{folder.path} holds a run of something else:\n" + "\n".join(found) + f"\n{NOT_COMPARABLE}")

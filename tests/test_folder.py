@@ -39,6 +39,24 @@ def test_a_run_that_goes_on_says_what_the_file_asks_for_now(begun: RunFolder, tm
     assert len(said) == 2
 
 
+def test_other_constraints_are_another_run(begun: RunFolder, tmp_path: Path) -> None:
+    """Trials that ended were judged by those of then."""
+    asked = plan_of(tmp_path, TEXT + "constraints: {val/class/ece: '< 0.2'}\n")
+    with (
+        pytest.raises(UserError, match=r"constraints.val/class/ece: was None, is '< 0.2'"),
+        prepare(begun, asked, fresh=False, say=print),
+    ):
+        pass
+
+
+def test_a_run_of_a_version_that_knew_no_constraints_goes_on(begun: RunFolder, tmp_path: Path) -> None:
+    text = begun.plan.read_text()
+    assert "constraints: {}\n" in text
+    begun.plan.write_text(text.replace("constraints: {}\n", ""))
+    with prepare(begun, plan_of(tmp_path, TEXT), fresh=False, say=pytest.fail):
+        pass
+
+
 def test_other_objectives_are_another_run(begun: RunFolder, tmp_path: Path) -> None:
     several = TEXT + "objective: [{maximize: val/class/f1_macro}, {minimize: val/threshold/mae_db}]\n"
     with (

@@ -9,10 +9,12 @@ from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.distributions import as_text
 from abr_tune.plan.plan import Plan
 
-OPEN: Final = ("constraints", "gate")
+OPEN: Final = ("gate",)
 """Sections whose keys are metrics: one that was not there before was not asked for."""
 
-ELSEWHERE: Final = ("name", "about", "task", "data", "train", "objective", "seed", "search", "start_from")
+ELSEWHERE: Final = frozenset(
+    {"name", "about", "task", "data", "train", "objective", "constraints", "seed", "search", "start_from"}
+)
 """Keys that are told otherwise, or that a run cannot go on with when they change."""
 
 

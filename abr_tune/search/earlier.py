@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from abr_tune.front import covers
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.overrides import faults_of
-from abr_tune.plan.plan import Plan, StartPoint
+from abr_tune.plan.plan import Constraint, Plan, StartPoint
 from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import storage_of, stored_trials
+from abr_tune.search.constraints import HEALTH, OVER, violations
 from abr_tune.search.ending import observation
+from abr_tune.search.events import TrialRecord
 from abr_tune.search.fidelity import by_age
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.observation import Observation, Values
@@ -91,18 +93,25 @@ def _inside(
         except OutsideSpace as outside:
             reasons[outside.reasons[0]] += 1
             continue
-        kept.append((raw, _observed(stored, order)))
+        kept.append((raw, _observed(stored, order, plan.constraints)))
     return kept, reasons
 
 
-def _observed(stored: StoredTrial, order: Sequence[int]) -> Observation:
+def _observed(stored: StoredTrial, order: Sequence[int], constraints: Sequence[Constraint]) -> Observation:
     def turned(values: Values) -> Values:
         return tuple(values[place] for place in order)
 
     record = stored.record
     curve = {age: turned(point.values) for age, point in by_age(stored.points).items()}
     values = turned(record.values) if record.values else ()
-    return observation(record.state, values, record.violations, curve) or Observation()
+    return observation(record.state, values, _missed(record, constraints), curve) or Observation()
+
+
+def _missed(record: TrialRecord, constraints: Sequence[Constraint]) -> dict[str, float]:
+    """By how much a trial misses the constraints of this search: the earlier run may have had others."""
+    own = {name: by for name, by in record.violations.items() if name in {HEALTH, OVER}}
+    judged = violations(record.metrics or {}, constraints, at_end=True) if record.state == "complete" else {}
+    return own | judged
 
 
 def _values(plan: Plan, known: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +134,8 @@ def _best(plan: Plan, run: RunFolder, ended: Sequence[StoredTrial], fixed: Mappi
     if run.best_config.is_file():
         values = _values(plan, {}, yaml.read(run.best_config).data.get("train") or {})
         return StartPoint(_name(run.path), values)
-    complete = [stored.record for stored in ended if stored.record.values and stored.record.feasible]
+    records = (replace(stored.record, violations=_missed(stored.record, plan.constraints)) for stored in ended)
+    complete = [record for record in records if record.values and record.feasible]
     if not complete:
         return None
     best = complete[0]

@@ -147,16 +147,13 @@ def test_every_changed_path_is_told(small: Small, old: str, new: str, sentences:
 def test_the_rest_of_the_file_is_told_after_the_space(small: Small) -> None:
     before = describe_plan(
         load_plan(
-            small(
-                "start_from: [{name: a}, {name: b, optimizer.lr: 1e-4}]\n"
-                "constraints: {val/class/ece: '< 0.2'}\nsampler: {tpe: {startup_trials: 3}}\n"
-            )
+            small("start_from: [{name: a}, {name: b, optimizer.lr: 1e-4}]\nsampler: {tpe: {startup_trials: 3}}\n")
         )
     )
     after = load_plan(
         small(
             "start_from: [{name: b, optimizer.lr: 1e-3}, {name: c}]\n"
-            "constraints: {val/class/accuracy: '> 0.5'}\nsampler: {tpe: {startup_trials: 5}}\n"
+            "sampler: {tpe: {startup_trials: 5}}\n"
             "health: {class_collapse: off}\naudit: 0\n",
             trials=("{trials: 4}", "{trials: 9, time: 10m}"),
         )
@@ -164,8 +161,6 @@ def test_the_rest_of_the_file_is_told_after_the_space(small: Small) -> None:
     told = changes(before, after)
     assert told[:3] == ("start point a is gone", "start point b is another configuration", "start point c is new")
     assert set(told[3:]) >= {
-        "constraints.val/class/ece: < 0.2 is now nothing",
-        "constraints.val/class/accuracy: nothing is now > 0.5",
         "sampler.startup_trials: 3 is now 5",
         "budget.trials: 4 is now 9",
         "budget.time: nothing is now 600",

@@ -8,7 +8,7 @@ import pytest
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.distributions import Range
-from abr_tune.plan.plan import Budget, Plan, Pruner, StartPoint
+from abr_tune.plan.plan import Bound, Budget, Constraint, Plan, Pruner, StartPoint
 from abr_tune.plan.space import Parameter, Space
 from abr_tune.search.earlier import recall
 from core.tasks.task import Objective
@@ -72,6 +72,23 @@ def test_other_objectives_teach_nothing(before) -> None:
     assert earlier.trials == ()
     assert earlier.start is not None
     assert "measured by other objectives and teach nothing" in earlier.said
+
+
+def test_trials_of_an_earlier_run_are_judged_by_the_constraints_of_now(tmp_path: Path) -> None:
+    """Then an accuracy was asked for that nobody has, now an F1 that only some have."""
+    unmet = Constraint("val/class/accuracy", Bound(">", 2.0))
+    points = tuple(StartPoint(str(lr), {"lr": lr, "power": 1.0}) for lr in (1e-3, 0.3, 0.9))
+    first = plan(start_from=points, budget=Budget(trials=3), constraints=(unmet,))
+    records = run(first, tmp_path).records
+    (tmp_path / "plan.yaml").write_text(yaml.dump(describe_plan(first)))
+    met = max(record.value for record in records)
+    now = replace(first, since=tmp_path, constraints=(Constraint(METRIC, Bound(">=", met)),))
+    found = {raw["lr"]: seen.violations for raw, seen in recall(now).trials}
+    assert {lr for lr, missed in found.items() if missed == {METRIC: 0.0}} == {
+        r.params["lr"] for r in records if r.value == met
+    }
+    assert recall(replace(now, constraints=())).start is not None
+    assert {tuple(seen.violations) for _, seen in recall(replace(now, constraints=())).trials} == {()}
 
 
 def test_objectives_in_another_order_are_the_same(before, tmp_path: Path) -> None:
