@@ -36,7 +36,7 @@ class Others:
     def hear(self, stored: StoredTrial, *, free: bool = True) -> OpenTrial | None:
         """Learn from a trial that another process trained; return it, as it stands, if it is unfinished and free.
 
-        A paused trial waits again where it waited. One that was being trained goes on from its checkpoint. What the
+        A paused trial waits again at the last rung it reached. One that was being trained goes on from its checkpoint. What the
         sampler hears of an open trial is what it had heard before: its curve up to the last of `levels`.
         """
         record = stored.record
@@ -86,7 +86,8 @@ class Others:
         )
         known = [report for report in history if report.complete and report.epoch == record.epochs]
         trial.last = known[-1] if known else None
-        if stored.parked:
+        # Under another pruner than it paused under, there may be no rung to wait at.
+        if stored.parked and self.field.pauses and self.field.arrived(record.number):
             trial.stage = "paused"
             self.field.wait(record.number)
         return trial

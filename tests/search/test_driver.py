@@ -318,6 +318,21 @@ def test_enough_trials_reach_their_end_to_be_confirmed(tmp_path: Path) -> None:
     assert sum(record.state == "complete" for record in alone) == 1
 
 
+@pytest.mark.parametrize(
+    "pruner", [Pruner(kind="none"), Pruner(kind="successive_halving", reduction=2, min_epochs=3)], ids=["none", "later"]
+)
+def test_a_paused_trial_goes_on_where_another_pruner_has_nothing_to_wait_for(tmp_path: Path, pruner: Pruner) -> None:
+    chosen = plan(pruner=PROMOTING, budget=Budget(trials=3))
+    driver, study = driver_of(chosen, tmp_path)
+    assert _train_until_ruled(driver, driver.ask(), chosen) == "pause"
+    driver.stopped()
+    study.close()
+    driver, study = driver_of(replace(chosen, pruner=pruner), tmp_path)
+    job = driver.ask()
+    assert (job.key, job.since, driver.paused) == (0, 2, ())
+    study.close()
+
+
 @pytest.mark.parametrize("orderly", [True, False], ids=["interrupted", "killed"])
 def test_a_paused_trial_stays_paused_over_a_restart(tmp_path: Path, orderly: bool) -> None:
     chosen = plan(pruner=PROMOTING, budget=Budget(trials=3))
