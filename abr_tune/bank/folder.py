@@ -3,6 +3,7 @@
 ```
 <bank>/
   curves.parquet           trial, seed, epoch, metric, value (see `rows`)
+  fresh.parquet            the same of the best trials trained again with fresh seeds; only where that was asked for
   configurations.parquet   trial, param, value: path and its value as JSON text
   bank.json                what the numbers mean: task, objectives, rules, baselines, versions, how trials ended
   space.yaml               the space they were drawn from, as given
@@ -30,6 +31,7 @@ from core.report import EpochReport
 FORMAT: Final = 1
 CURVES: Final = "curves.parquet"
 CONFIGURATIONS: Final = "configurations.parquet"
+FRESH: Final = "fresh.parquet"
 FACTS: Final = "bank.json"
 SPACE: Final = "space.yaml"
 UNFINISHED: Final = "unfinished"
@@ -83,6 +85,8 @@ class Bank:
     """What `bank.json` says."""
     curves: list[pa.Table] = field(default_factory=list)
     configurations: list[dict[str, Any]] = field(default_factory=list)
+    fresh: dict[int, pa.Table] = field(default_factory=dict)
+    """Seed -> curves of the trials that were trained again with it."""
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -104,6 +108,16 @@ class Bank:
             self.facts["broke_off"][number] = trial.broke_off.to_json()
         if trial.error is not None:
             self.facts["failed"][number] = trial.error
+
+    def add_fresh(self, seed: int, reports: Mapping[int, Sequence[EpochReport]]) -> None:
+        """Take in what trials reported (number -> whole epochs) when they were trained again with another seed."""
+        tables = [table_of(number, seed, each) for number, each in sorted(reports.items())]
+        known = [self.fresh[seed]] if seed in self.fresh else []
+        self.fresh[seed] = _joined([*known, *tables])
+
+    def fresh_reports(self) -> dict[int, dict[int, list[EpochReport]]]:
+        """Seed -> trial -> what it reported with that seed. Raises `ValueError` when a row makes no sense."""
+        return {seed: reports_of(table) for seed, table in sorted(self.fresh.items())}
 
     def trials(self) -> list[RecordedTrial]:
         """Every trial with its reports, by number. Raises `ValueError` when a row of the tables makes no sense."""
@@ -135,12 +149,15 @@ def write_bank(folder: Path, bank: Bank) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     curves = _sorted(_joined(bank.curves))
     _write(folder / CURVES, curves)
+    if bank.fresh:
+        _write(folder / FRESH, _sorted(_joined(list(bank.fresh.values()))))
     rows = sorted(bank.configurations, key=lambda row: int(row["trial"]))
     _write(folder / CONFIGURATIONS, pa.Table.from_pylist(rows, schema=CONFIGURATION_SCHEMA))
     spent = curves.filter(pc.equal(curves.column("metric").cast(pa.string()), SECONDS))
     known = {
         "trials": len(bank.numbers),
         "rows": curves.num_rows,
+        "fresh": {str(seed): table.num_rows for seed, table in sorted(bank.fresh.items())},
         "epochs": pc.max(curves.column("epoch")).as_py() or 0,
         "seconds_per_epoch": round(pc.mean(spent.column("value")).as_py() or 0.0, 4),
     }
@@ -166,7 +183,21 @@ def read_bank(folder: Path) -> Bank:
         raise UserError(
             f"{folder / CURVES} is damaged: it has {curves.num_rows} rows of the trials in {FACTS}, not {facts['rows']}"
         )
-    return Bank(facts=facts, curves=[curves], configurations=configurations.to_pylist())
+    return Bank(
+        facts=facts, curves=[curves], configurations=configurations.to_pylist(), fresh=_read_fresh(folder, facts)
+    )
+
+
+def _read_fresh(folder: Path, facts: Mapping[str, Any]) -> dict[int, pa.Table]:
+    known: Mapping[str, int] = facts.get("fresh", {})
+    if not known:
+        return {}
+    table = _read(folder / FRESH, SCHEMA)
+    found = {int(seed): table.filter(pc.equal(table.column("seed"), int(seed))) for seed in known}
+    for seed, part in found.items():
+        if part.num_rows != known[str(seed)]:
+            raise UserError(f"{folder / FRESH} is damaged: {part.num_rows} rows of seed {seed}, not {known[str(seed)]}")
+    return found
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -209,7 +240,7 @@ def _sorted(curves: pa.Table) -> pa.Table:
     """By metric first: a metric's values resemble one another, which packs best."""
     place = curves.schema.get_field_index("metric")
     plain = curves.set_column(place, "metric", curves.column("metric").cast(pa.string()))
-    return plain.sort_by([(name, "ascending") for name in ("metric", "trial", "epoch")]).cast(SCHEMA)
+    return plain.sort_by([(name, "ascending") for name in ("metric", "trial", "seed", "epoch")]).cast(SCHEMA)
 
 
 def _broken(record: Mapping[str, Any] | None) -> Iterator[EpochReport]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from abr_tune import environment
+from abr_tune.bank.again import Again
 from abr_tune.bank.draw import Drawn, drawn
 from abr_tune.bank.folder import FACTS, SPACE, UNFINISHED, Bank, RecordedTrial, new_facts, read_bank, write_bank
 from abr_tune.console import clock, stderr_console
@@ -46,17 +47,21 @@ def record(
     executor: ExecutorName = "ray",
     jobs: int | None = None,
     address: str | None = None,
+    top: int = 0,
+    seeds: int = 0,
     command: str = "the same command",
 ) -> Exit:
     """Record trials 0 to `trials - 1` of `plan` into `folder`, those that are there already left as they are.
 
-    Interrupted, it keeps what is whole; trainings under way go on from their checkpoints next time.
+    Then the `top` of them that end best are trained again with `seeds` fresh seeds each: one seed's best are partly
+    luck, and replay judges by means where there are any. Interrupted, it keeps what is whole; trainings under way go on
+    from their checkpoints next time.
 
     Raises:
         UserError: the folder holds a bank of something else, or one that is damaged.
     """
     console = stderr_console()
-    with sole_driver(folder), catch_signals() as interruption:
+    with sole_driver(folder):
         earlier = read_bank(folder) if (folder / FACTS).exists() else None
         dataset = None if plan.data is None else load_data(plan)
         fingerprint = "none" if plan.data is None else plan.task.fingerprint(dataset)
@@ -64,21 +69,27 @@ def record(
             _refuse_another(folder, earlier, plan, fingerprint)
         bank = earlier or Bank(_facts(plan, folder, overrides, fingerprint, plan.task.baselines(dataset)))
         write_atomically(folder / SPACE, plan.file.read_text(encoding="utf-8"))
-        recording = Recording(
-            plan, bank, folder, trials=trials, interrupted=lambda: bool(interruption), say=console.print
-        )
+        watched = replace(plan, health=only_finite(plan.health))
         shared = Shared(
             task=plan.task,
             dataset=dataset,
-            health=only_finite(plan.health),
+            health=watched.health,
             baselines=bank.facts["baselines"],
             cpus=plan.resources.cpus,
         )
-        _run(recording, shared, plan, interruption, executor=executor, jobs=jobs, address=address)
-        recording.save()
-    if interruption.signal is not None:
+        with catch_signals() as interruption:
+            recording = Recording(
+                plan, bank, folder, trials=trials, interrupted=lambda: bool(interruption), say=console.print
+            )
+            _run(recording, shared, plan, interruption, executor=executor, jobs=jobs, address=address)
+            recording.save()
+        signal = interruption.signal
+        if signal is None and seeds:
+            again = Again(watched, bank, folder, top, seeds)
+            signal = again.record(dataset, executor=executor, jobs=jobs, address=address, say=console.print)
+    if signal is not None:
         console.print(f"interrupted with {len(bank.numbers)} trials; continue with: {command}", markup=False)
-        return Exit(128 + interruption.signal)
+        return Exit(128 + signal)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     sys.stdout.write(f"{folder}: {len(bank.numbers)} trials\n")
     return Exit.DONE

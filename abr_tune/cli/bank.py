@@ -30,16 +30,23 @@ def bank(
         str | None,
         typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own."),
     ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=0, help="Fresh seeds with which the best trials are trained again.")
+    ] = 0,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best, with --seeds.")] = 64,
     trust_code: TrustCode = False,
 ) -> None:
     """Record full-length learning curves of random configurations, to measure searches on them with `replay`.
 
     The start points come first. Health rules and ranking are off; a trial ends early only when something is not
-    finite. Interrupted, it keeps what is whole; given again, perhaps with more trials, it goes on.
+    finite. With --seeds the best are trained again: one seed's best are partly luck, and `replay` then judges by means.
+    Interrupted, it keeps what is whole; given again, perhaps with more trials, it goes on.
 
     Examples:
 
       abr-tune bank search_spaces/phase1.yaml --trials 300
+
+      abr-tune bank search_spaces/phase1.yaml --trials 300 --seeds 2 --top 64
 
       abr-tune bank search_spaces/smoke.yaml --trials 20 --executor inline --to /tmp/smoke
     """
@@ -56,6 +63,8 @@ def bank(
             executor=executor,
             jobs=jobs,
             address=address,
+            top=top,
+            seeds=seeds,
             command=typed_again(context),
         )
     )

@@ -19,6 +19,7 @@ from abr_tune.plan.tasks import find_task
 from abr_tune.search.fidelity import age
 from abr_tune.trial import TrialStep
 from core.health import Verdict, judge
+from core.report import EpochReport
 from core.tasks.task import Objective
 
 Fate = Literal["good", "collapsed", "diverged", "non_finite", "failed"]
@@ -49,9 +50,16 @@ class Run:
     """Epoch -> objective."""
     final: float | None
     """The objective at the end of a full training; None where it has none."""
+    fresh: tuple[float, ...] = ()
+    """The objective at the end of full trainings with other seeds, where such were recorded."""
     fate: Fate
     grace: int | None
     """Last epoch at which the rules may not yet judge the objective; None when they never may."""
+
+    @property
+    def worth(self) -> float | None:
+        """What a full training of the configuration is expected to end with: the mean over all seeds recorded."""
+        return None if self.final is None else fmean((self.final, *self.fresh))
 
     @property
     def stop(self) -> Verdict | None:
@@ -85,19 +93,19 @@ class Ground:
 
     @cached_property
     def ranked(self) -> tuple[Run, ...]:
-        """The runs that end with a value, the best first."""
+        """The runs that end with a value, the best first, by the mean over all seeds recorded."""
         sign = -1.0 if self.objective.direction == "maximize" else 1.0
-        return tuple(sorted((run for run in self.runs if run.final is not None), key=lambda run: sign * _final(run)))
+        return tuple(sorted((run for run in self.runs if run.worth is not None), key=lambda run: sign * _worth(run)))
 
     @cached_property
     def best(self) -> float:
         """The best value at full length."""
-        return _final(self.ranked[0])
+        return _worth(self.ranked[0])
 
     @cached_property
     def median(self) -> float:
         """The median of all values at full length."""
-        return median(_final(run) for run in self.ranked)
+        return median(_worth(run) for run in self.ranked)
 
     @cached_property
     def top(self) -> frozenset[int]:
@@ -116,15 +124,15 @@ class Ground:
         ends = [list(run.curve.values())[-4:] for run in self.runs if run.fate == "good" and len(run.curve) >= 4]
         return float(fmean(variance(end) for end in ends) ** 0.5) if ends else 0.0
 
-    def final(self, run: Run) -> float:
-        """The value of a run at its end; the worst there is for one that has none."""
-        return run.final if run.final is not None else _final(self.ranked[-1])
+    def worth(self, run: Run) -> float:
+        """The value of a configuration at full length, all seeds counted; the worst there is where it has none."""
+        return run.worth if run.worth is not None else _worth(self.ranked[-1])
 
     def regret(self, run: Run | None) -> float:
         """(best - value) / (best - median), 0 for the best; nothing recommended counts as the median, 1."""
         if run is None:
             return 1.0
-        return (self.best - self.final(run)) / (self.best - self.median)
+        return (self.best - self.worth(run)) / (self.best - self.median)
 
 
 def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bool = False) -> Ground:
@@ -136,10 +144,15 @@ def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bo
     bank = read_bank(folder)
     plan = _plan(folder, bank, overrides, trust_code=trust_code)
     try:
-        trials = bank.trials()
+        trials, fresh = bank.trials(), bank.fresh_reports()
     except ValueError as fault:
         raise UserError(f"{folder} is damaged: {fault}") from fault
-    runs = tuple(run for trial in trials if (run := _run(trial, plan, bank.facts["baselines"])) is not None)
+    baselines, metric = bank.facts["baselines"], plan.objective.metric
+    runs = tuple(
+        replace(run, fresh=_ends(run, metric, fresh))
+        for trial in trials
+        if (run := _run(trial, plan, baselines)) is not None
+    )
     ground = Ground(
         plan=plan,
         runs=runs,
@@ -191,6 +204,12 @@ def _run(trial: RecordedTrial, plan: Plan, baselines: Mapping[str, float]) -> Ru
     )
 
 
+def _ends(run: Run, metric: str, fresh: Mapping[int, Mapping[int, Sequence[EpochReport]]]) -> tuple[float, ...]:
+    """The objective at the end of the trainings with other seeds that were whole."""
+    lasts = (reports[run.number][-1] for reports in fresh.values() if reports.get(run.number))
+    return tuple(last.metrics[metric] for last in lasts if last.epoch == run.length and metric in last.metrics)
+
+
 def _fate(
     trial: RecordedTrial,
     objective: Objective,
@@ -224,7 +243,7 @@ def _grace(trial: RecordedTrial, plan: Plan) -> int | None:
 
 def _agreement(runs: Sequence[Run], epoch: int) -> float:
     """0 where there is nothing to rank."""
-    here, there = [run.curve[epoch] for run in runs], [_final(run) for run in runs]
+    here, there = [run.curve[epoch] for run in runs], [_worth(run) for run in runs]
     if len(set(here)) < 2 or len(set(there)) < 2:
         return 0.0
     from scipy.stats import spearmanr
@@ -232,7 +251,7 @@ def _agreement(runs: Sequence[Run], epoch: int) -> float:
     return float(spearmanr(here, there).statistic)
 
 
-def _final(run: Run) -> float:
-    if run.final is None:
+def _worth(run: Run) -> float:
+    if run.worth is None:
         raise ValueError(f"trial {run.number} has no value at its end")
-    return run.final
+    return run.worth

@@ -183,14 +183,14 @@ class BestComplete:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._complete: Run | None = None
+        self._complete: tuple[float, Run] | None = None
         self._furthest: tuple[int, float, Run] | None = None
 
     @property
     def choice(self) -> Run | None:
         """The configuration it would recommend now."""
         if self._complete is not None:
-            return self._complete
+            return self._complete[1]
         return self._furthest[2] if self._furthest else None
 
     def hear(self, run: Run, epoch: int, value: float | None, ended: Ended) -> None:
@@ -198,9 +198,9 @@ class BestComplete:
         if value is None:
             return
         better = self._ground.better
-        leads = self._complete is None or better(value, self._ground.final(self._complete))
+        leads = self._complete is None or better(value, self._complete[0])
         if ended == "complete" and leads:
-            self._complete = run
+            self._complete = value, run
         far = (0, value) if self._furthest is None else self._furthest[:2]
         if epoch > far[0] or (epoch == far[0] and better(value, far[1])):
             self._furthest = (epoch, value, run)

@@ -22,10 +22,11 @@ class Options(BaseModel, frozen=True, extra="forbid"):
     slope: Annotated[float, Field(ge=-0.1, le=1)] = 0.05
     kind: str = "line"
     wait: float = 0.0
+    luck: float = 0.0
 
 
 class Lines:
-    """Nothing is random: seeds change nothing."""
+    """Nothing is random: a seed adds `luck` times itself to every value."""
 
     name = "lines"
     options = Options
@@ -50,7 +51,8 @@ class Lines:
             time.sleep(options.wait)
             checkpoint.mkdir(parents=True, exist_ok=True)
             saved.write_text(str(epoch))
-            yield report(options, epoch, value=math.nan if options.kind == "nan" and epoch == 4 else None)
+            value = options.start + options.slope * epoch + options.luck * seed
+            yield report(options, epoch, value=math.nan if options.kind == "nan" and epoch == 4 else value)
 
 
 def report(options: Options, epoch: int, value: float | None = None) -> EpochReport:

@@ -16,6 +16,7 @@ from abr_tune.bank.folder import read_bank
 from abr_tune.bank.record import only_finite, record
 from abr_tune.bank.rows import reports_of, table_of
 from abr_tune.errors import Exit, UserError
+from abr_tune.replay.ground import load_ground
 from core.health import HealthOptions
 from core.report import EpochReport
 from tests.bank.conftest import SPACE, plan_of, space_file
@@ -212,3 +213,41 @@ def test_rows_that_are_missing_are_noticed(recorded: Path, tmp_path: Path) -> No
         UserError, match=r"curves.parquet is damaged: it has 100 rows of the trials in bank.json, not \d+"
     ):
         read_bank(folder)
+
+
+LUCKY = """\
+name: lucky
+task: lines:TASK
+train: {epochs: 4}
+search: {slope: {uniform: [0.0, 0.2]}, start: {uniform: [0.0, 0.3]}, luck: {uniform: [-0.1, 0.1]}}
+start_from:
+  - {name: lucky, slope: 0.1, start: 0.3, luck: -0.03}      # ends at 0.70 with seed 0, 0.67 and 0.64 with 1 and 2
+  - {name: steady, slope: 0.1, start: 0.29, luck: 0.0}      # 0.69 with any
+  - {name: low, slope: 0.05, start: 0.2, luck: 0.05}        # 0.40, and not among the two best
+budget: {trials: 3}
+"""
+
+
+def test_the_best_are_trained_again_and_judged_by_their_means(tmp_path: Path) -> None:
+    plan = plan_of(space_file(tmp_path, LUCKY))
+    assert record(plan, tmp_path / "bank", trials=3, executor="inline") is Exit.DONE
+    ground = load_ground(tmp_path / "bank", trust_code=True)
+    assert [run.worth for run in ground.runs] == pytest.approx([0.70, 0.69, 0.40])
+    for _ in range(2):  # the second time there is nothing left to train
+        assert record(plan, tmp_path / "bank", trials=3, executor="inline", top=2, seeds=2) is Exit.DONE
+    ground = load_ground(tmp_path / "bank", trust_code=True)
+    assert [len(run.fresh) for run in ground.runs] == [2, 2, 0]
+    assert [run.final for run in ground.runs] == pytest.approx([0.70, 0.69, 0.40]), "methods still see seed 0"
+    assert [run.worth for run in ground.runs] == pytest.approx([0.67, 0.69, 0.40])
+    assert ground.ranked[0].number == 1
+    assert ground.regret(ground.runs[0]) == pytest.approx(0.02 / 0.02)
+    assert not (tmp_path / "bank" / "unfinished").exists()
+
+
+def test_a_bank_without_some_of_its_fresh_rows_is_damaged(tmp_path: Path) -> None:
+    plan = plan_of(space_file(tmp_path, LUCKY))
+    assert record(plan, tmp_path / "bank", trials=3, executor="inline", top=1, seeds=1) is Exit.DONE
+    file = tmp_path / "bank" / "fresh.parquet"
+    pq.write_table(pq.read_table(file).slice(1), file)
+    with pytest.raises(UserError, match="is damaged: .* rows of seed 1, not"):
+        read_bank(tmp_path / "bank")
