@@ -61,6 +61,14 @@ def rename_study(storage: str, name: str, new: str) -> None:
         session.execute(update(model).where(model.study_name == name).values(study_name=new))
 
 
+def follow_folder(storage: str, name: str) -> None:
+    """Give the only study of a run's own storage the name of the run, whose folder may have been renamed or copied."""
+    with opened(storage) as connected:
+        names = [study.study_name for study in connected.get_all_studies()]
+    if len(names) == 1 and names != [name]:
+        rename_study(storage, names[0], name)
+
+
 def study_id(storage: RDBStorage, name: str) -> int | None:
     """Optuna's id of the study of the run called `name`, or of the only study there is: folders may be renamed."""
     studies = storage.get_all_studies()

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder
+from abr_tune.search.archive import follow_folder
 from abr_tune.search.driver import RETRIES, Driver, EndedBy
 from abr_tune.search.earlier import recall
 from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
@@ -106,6 +107,8 @@ def search(
         StorageFault: the study cannot be reached; trials stay as they are and go on next time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if storage is None and RunFolder(folder).study.is_file():
+        follow_folder(sqlite_url(RunFolder(folder).study), plan.name)
     study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objectives)
     shared = Shared(
         task=plan.task,

@@ -1,5 +1,6 @@
 """Whole searches by every pruner, on several objectives and under constraints, read back as Optuna reads them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -118,6 +119,18 @@ def test_spent_epochs_let_those_that_compete_get_to_the_end(tmp_path: Path) -> N
     records = run(plan(pruner=pruner, budget=Budget(trials=9, epochs=7), confirm=Confirm(top=1)), tmp_path).records
     assert len(records) < 9
     assert [record.state for record in records].count("complete") == 1
+
+
+def test_a_run_whose_folder_was_copied_goes_on_with_its_own_trials(tmp_path: Path) -> None:
+    """Under another name the study is the same: nothing is trained a second time, and no second study begins."""
+    before = run(plan(), tmp_path / "rare").records
+    shutil.copytree(tmp_path / "rare", tmp_path / "copy")
+    told: list[Event] = []
+    after = run(plan(name="copy", budget=Budget(trials=5)), tmp_path / "copy", listener=told.append).records
+    assert after[:4] == before
+    assert {event.number for event in told if isinstance(event, EpochDone)} == {4}
+    assert optuna.get_all_study_names(sqlite_url(tmp_path / "copy" / "study.db")) == ["copy"]
+    assert optuna.get_all_study_names(sqlite_url(tmp_path / "rare" / "study.db")) == ["rare"]
 
 
 def told(epoch: int, value: float, active: int) -> TrialStep:
