@@ -29,10 +29,9 @@ from abr_tune.search.pruning import Field, levels
 from abr_tune.search.records import ended_record
 from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
-from abr_tune.search.takeover import OPEN, Others
+from abr_tune.search.takeover import Others
 from abr_tune.search.trust import Trust
 from abr_tune.trial import TrialStep
-from core.health.odds import State
 from core.report import EpochReport
 
 EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement", "elsewhere"]
@@ -86,10 +85,13 @@ class Driver:
             field=self._field,
             proposals=self._proposals,
             spending=self._spending,
+            trust=self._trust,
+            roster=self._roster,
         )
         self._contest = Contest(plan, self._field, self._spending, self._trust, self._roster, self._others)
         with study.turn():
-            self._hear()
+            # Alarms of earlier processes were told by them.
+            self._others.take_in(study.news())
 
     @property
     def done(self) -> bool:
@@ -233,19 +235,8 @@ class Driver:
         self._roster.clear()
 
     def _hear(self) -> None:
-        """Learn from trials of other drivers, earlier or beside this one, and queue those they left unfinished."""
-        news = self._study.news()
-        for stored, _ in sorted(news, key=lambda each: each[0].ended):
-            if stored.record.state not in OPEN:
-                states = map(State.from_json, stored.states)
-                self._trust.ended(stored.record, states, waited=stored.waited)
-        for stored, free in news:
-            if stored.record.number in self._roster.open:
-                # Another driver has gone on with it; perhaps it paused it again, or ended it.
-                self._others.claimed(self._roster.drop(stored.record.number))
-            trial = self._others.hear(stored, free=free)
-            if trial is not None:
-                self._roster.add(trial, queued=True)
+        for raised in self._others.take_in(self._study.news()):
+            self._listener(raised)
 
     def _begin(self) -> OpenTrial | None:
         """Record the next proposal as a trial; None when there is none any more."""

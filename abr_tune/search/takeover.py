@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 from abr_tune.runs import RunFolder
 from abr_tune.search.ending import OpenTrial, observation
+from abr_tune.search.events import AlarmRaised
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import Field
+from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
+from abr_tune.search.trust import Trust
 from abr_tune.trial import HISTORY, read_history
+from core.health.odds import State
 
 OPEN: Final = frozenset({"running", "waiting"})
 """States of trials that have not ended."""
@@ -30,14 +34,37 @@ class Others:
     field: Field
     proposals: Proposals
     spending: Spending
+    trust: Trust
+    roster: Roster
     away: dict[int, int] = dataclasses.field(default_factory=dict)
     """Trials that another driver trains -> epochs they had when last heard of."""
 
-    def hear(self, stored: StoredTrial, *, free: bool = True) -> OpenTrial | None:
+    def take_in(self, news: Sequence[tuple[StoredTrial, bool]]) -> list[AlarmRaised]:
+        """Learn from trials of other drivers, earlier or beside this one, and queue those they left unfinished.
+
+        `news` are as a ledger tells them. Returns the alarm that they are a reason for, if there is one.
+        """
+        ended = [
+            stored for stored, _ in sorted(news, key=lambda each: each[0].ended) if stored.record.state not in OPEN
+        ]
+        raised = [
+            self.trust.ended(stored.record, map(State.from_json, stored.states), waited=stored.waited)
+            for stored in ended
+        ]
+        for stored, free in news:
+            if stored.record.number in self.roster.open:
+                # Another driver has gone on with it; perhaps it paused it again, or ended it.
+                self._claimed(self.roster.drop(stored.record.number))
+            trial = self._hear(stored, free=free)
+            if trial is not None:
+                self.roster.add(trial, queued=True)
+        return [alarm for alarm in raised if alarm is not None]
+
+    def _hear(self, stored: StoredTrial, *, free: bool) -> OpenTrial | None:
         """Learn from a trial that another process trained; return it, as it stands, if it is unfinished and free.
 
-        A paused trial waits again at the last rung it reached. One that was being trained goes on from its checkpoint. What the
-        sampler hears of an open trial is what it had heard before: its curve up to the last of `levels`.
+        A paused trial waits again at the last rung it reached. One that was being trained goes on from its checkpoint.
+        What the sampler hears of an open trial is what it had heard before: its curve up to the last of `levels`.
         """
         record = stored.record
         if record.number in self.away:
@@ -58,7 +85,7 @@ class Others:
         self.proposals.learn(record.number, observation(record.state, record.values, record.violations, curve))
         return None
 
-    def claimed(self, trial: OpenTrial) -> None:
+    def _claimed(self, trial: OpenTrial) -> None:
         """A trial that waited here is trained by another driver from now on."""
         if trial.number in self.field.waiting:
             self.field.go_on(trial.number)
