@@ -85,10 +85,16 @@ class RunFolder:
         return self.path / "trials" / str(number)
 
     def read_summary(self) -> dict[str, Any] | None:
-        """The summary of a run that has one."""
+        """The summary of a run that has one; raises `UserError` when its file is damaged."""
         if not self.summary.exists():
             return None
-        summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
+        anew = "the same `abr-tune run` writes it anew"
+        try:
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+        except ValueError as mistake:
+            raise UserError(f"{self.summary} is damaged: {mistake}; {anew}") from mistake
+        if not isinstance(summary, dict):
+            raise UserError(f"{self.summary} is damaged: it holds no summary; {anew}")
         return summary
 
 

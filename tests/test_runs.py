@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from abr_tune.cli.show import ls
 from abr_tune.errors import UserError
 from abr_tune.plan.schema import check_name
 from abr_tune.runs import RunFolder, find_run, runs_in, sole_driver, write_atomically, write_json
@@ -89,3 +90,17 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_run(tmp_path: Path) -
     holder.communicate("")
     with sole_driver(tmp_path):
         assert RunFolder(tmp_path).path == tmp_path
+
+
+def test_a_damaged_summary_hides_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in {"whole": '{"state": "finished"}', "cut": '{"state": "fin', "list": "[]"}.items():
+        run = RunFolder(tmp_path / name)
+        run.path.mkdir()
+        run.space.touch()
+        run.summary.write_text(text, encoding="utf-8")
+    for name in ("cut", "list"):
+        with pytest.raises(UserError, match=f"{name}/summary.json is damaged"):
+            RunFolder(tmp_path / name).read_summary()
+    ls(tmp_path, json=True)
+    states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert states == {"whole": "finished", "cut": "damaged", "list": "damaged"}

@@ -20,11 +20,15 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune ls
     """
+    from abr_tune.errors import UserError
     from abr_tune.runs import runs_in
 
     rows = []
     for run in runs_in(out):
-        summary = run.read_summary() or {}
+        try:
+            summary = run.read_summary() or {}
+        except UserError:  # the others are to be seen all the same; `show` says what is wrong with this one
+            summary = {"state": "damaged"}
         best = summary.get("best") or {}
         rows.append(
             {
