@@ -102,8 +102,7 @@ def _gap(optimism: float) -> str:
 
 def _about_front(data: ReportData) -> Iterator[str]:
     rows = pareto_rows(data)
-    if rows:
-        leading = sum(row.standing == "front" for row in rows)
+    if leading := sum(row.standing == "front" for row in rows):
         names = " and ".join(objective.metric for objective in data.objectives)
         yield (
             f"{leading} of {counted(len(rows), 'complete trial')} {'is' if leading == 1 else 'are'} beaten by no other "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -170,6 +171,8 @@ def test_the_overview_of_several_objectives() -> None:
     data = run(*trials, objectives=TWO)
     said = " ".join(overview.headline(data))
     assert f"2 of 2 complete trials are beaten by no other in {METRIC} and val/threshold/mae_db together" in said
+    missing = [replace(trial, violations={"val/peak/exist_auroc": 0.1}) for trial in trials]
+    assert "beaten by no other" not in " ".join(overview.headline(run(*missing, objectives=TWO)))
     assert ("val/threshold/mae_db", "9") in [(tile.label, tile.value) for tile in overview.tiles(data)]
 
 
