@@ -15,7 +15,6 @@ from abr_tune.plan.plan import Plan
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.search import Trained, Training, train_all
 from abr_tune.trial import TrialStep, length_of
-from core.report import EpochReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class Again:
     def missing(self) -> dict[Path, tuple[int, Training]]:
         """Folder -> trial and training, of those the bank does not hold yet."""
         known = {(number, seed) for seed, found in self.bank.fresh_reports().items() for number in found}
+        known |= {(number, int(seed)) for seed, numbers in self.bank.facts["fresh_broke"].items() for number in numbers}
         wanted = [(trial, self.plan.seed + 1 + k) for trial in self._best() for k in range(self.seeds)]
         return {
             (place := self.folder / UNFINISHED / f"{trial.number}-{seed}"): (
@@ -71,7 +71,10 @@ class Again:
         )
         for trained in batch.trained:
             number, training = missing[trained.training.folder]
-            self.bank.add_fresh(training.seed, {number: _whole(trained)})
+            if _broke(trained):
+                self.bank.facts["fresh_broke"].setdefault(str(training.seed), []).append(number)
+            else:
+                self.bank.add_fresh(training.seed, {number: trained.reports})
         write_bank(self.folder, self.bank)
         return batch.signal
 
@@ -85,6 +88,6 @@ class Again:
         return [trial for _, _, trial in sorted(ends, key=lambda end: end[:2])[: self.top]]
 
 
-def _whole(trained: Trained) -> list[EpochReport]:
-    """What a fresh training reported; nothing where it broke, so that it is not taken for a value."""
-    return [] if trained.error or trained.stopped else list(trained.reports)
+def _broke(trained: Trained) -> bool:
+    """Whether a fresh training came to no end of its own: it raised, or something was not finite."""
+    return trained.error is not None or trained.stopped is not None

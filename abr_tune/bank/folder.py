@@ -141,7 +141,7 @@ class Bank:
 
 def new_facts(**known: Any) -> dict[str, Any]:
     """`bank.json` of a bank that holds nothing yet."""
-    return {"format": FORMAT, **known, "seeds": {}, "names": {}, "broke_off": {}, "failed": {}}
+    return {"format": FORMAT, **known, "seeds": {}, "names": {}, "broke_off": {}, "failed": {}, "fresh_broke": {}}
 
 
 def write_bank(folder: Path, bank: Bank) -> None:
@@ -205,6 +205,7 @@ def _facts(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
             raise UserError(f"{path} is of format {facts['format']}, this version reads format {FORMAT}")
+        facts.setdefault("fresh_broke", {})  # banks of the first days have no fresh trainings
         facts["seeds"] = {int(number): seed for number, seed in facts["seeds"].items()}
         missing = [key for key in KEYS if key not in facts]
         if missing:

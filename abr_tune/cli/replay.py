@@ -41,6 +41,10 @@ def replay(
     rules: Annotated[
         bool, typer.Option("--rules", help="Only measure the health rules by themselves: no search is simulated.")
     ] = False,
+    one_seed: Annotated[
+        bool,
+        typer.Option("--one-seed", help="Judge configurations by the seed that methods see, not by fresh ones."),
+    ] = False,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Also write replay.json and replay.html there.")
     ] = None,
@@ -65,7 +69,7 @@ def replay(
     from abr_tune.replay.show import as_json, as_text
 
     changes = [*(overrides or ()), *_changes("pruner", pruner), *_changes("sampler", sampler)]
-    ground = load_ground(bank, overrides=tuple(changes), trust_code=trust_code)
+    ground = load_ground(bank, overrides=tuple(changes), trust_code=trust_code, one_seed=one_seed)
     comparison = compare(
         ground,
         methods=() if rules else _methods(methods),

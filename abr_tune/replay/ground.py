@@ -13,7 +13,7 @@ from abr_tune.bank.folder import SPACE, Bank, RecordedTrial, read_bank
 from abr_tune.errors import UserError
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.overrides import resolve, value_at
-from abr_tune.plan.plan import Plan
+from abr_tune.plan.plan import Plan, Stop
 from abr_tune.plan.space import OutsideSpace, Raw
 from abr_tune.plan.tasks import find_task
 from abr_tune.search.fidelity import age
@@ -52,14 +52,20 @@ class Run:
     """The objective at the end of a full training; None where it has none."""
     fresh: tuple[float, ...] = ()
     """The objective at the end of full trainings with other seeds, where such were recorded."""
+    breaks: bool = False
+    """Whether a training with another seed came to no end."""
     fate: Fate
     grace: int | None
     """Last epoch at which the rules may not yet judge the objective; None when they never may."""
 
     @property
     def worth(self) -> float | None:
-        """What a full training of the configuration is expected to end with: the mean over all seeds recorded."""
-        return None if self.final is None else fmean((self.final, *self.fresh))
+        """What a full training of the configuration is expected to end with; None where it breaks.
+
+        The mean over the fresh seeds alone, where there are any: which configurations were trained again was chosen by
+        the first seed's value, whose luck would stay in it.
+        """
+        return None if self.final is None or self.breaks else fmean(self.fresh or (self.final,))
 
     @property
     def stop(self) -> Verdict | None:
@@ -93,7 +99,7 @@ class Ground:
 
     @cached_property
     def ranked(self) -> tuple[Run, ...]:
-        """The runs that end with a value, the best first, by the mean over all seeds recorded."""
+        """The runs that end with a value, the best first, by what they are worth."""
         sign = -1.0 if self.objective.direction == "maximize" else 1.0
         return tuple(sorted((run for run in self.runs if run.worth is not None), key=lambda run: sign * _worth(run)))
 
@@ -125,7 +131,7 @@ class Ground:
         return float(fmean(variance(end) for end in ends) ** 0.5) if ends else 0.0
 
     def worth(self, run: Run) -> float:
-        """The value of a configuration at full length, all seeds counted; the worst there is where it has none."""
+        """The value of a configuration at full length; the worst there is where it has none."""
         return run.worth if run.worth is not None else _worth(self.ranked[-1])
 
     def regret(self, run: Run | None) -> float:
@@ -135,8 +141,12 @@ class Ground:
         return (self.best - self.worth(run)) / (self.best - self.median)
 
 
-def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bool = False) -> Ground:
+def load_ground(
+    folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bool = False, one_seed: bool = False
+) -> Ground:
     """Read a bank and judge its curves by the rules of its space file, changed by `overrides` (`key=value`).
+
+    With `one_seed` the trainings with fresh seeds are left out: a configuration is worth what methods see of it.
 
     Raises:
         UserError: the bank is damaged or too small or too uniform to measure anything, or its space file has mistakes.
@@ -148,8 +158,9 @@ def load_ground(folder: Path, *, overrides: tuple[str, ...] = (), trust_code: bo
     except ValueError as fault:
         raise UserError(f"{folder} is damaged: {fault}") from fault
     baselines, metric = bank.facts["baselines"], plan.objective.metric
+    broke = {number for numbers in bank.facts["fresh_broke"].values() for number in numbers}
     runs = tuple(
-        replace(run, fresh=_ends(run, metric, fresh))
+        run if one_seed else replace(run, fresh=_ends(run, metric, fresh), breaks=run.number in broke)
         for trial in trials
         if (run := _run(trial, plan, baselines)) is not None
     )
@@ -173,7 +184,8 @@ def _plan(folder: Path, bank: Bank, overrides: tuple[str, ...], *, trust_code: b
     if code is not None and trust_code:
         find_task(bank.facts["task"], trust_code=True, folders=[folder / code])
     plan = load_plan(folder / SPACE, overrides=[*bank.facts["set"], *overrides], trust_code=trust_code)
-    return replace(plan, objectives=plan.objectives[:1], start_from=())
+    # What would steer our own search alone is left out: the others could not be given it.
+    return replace(plan, objectives=plan.objectives[:1], start_from=(), constraints=(), stop=Stop())
 
 
 def _run(trial: RecordedTrial, plan: Plan, baselines: Mapping[str, float]) -> Run | None:
