@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from abr_tune.errors import AbrTuneError, UserError, unforeseen
+from abr_tune.errors import AbrTuneError, OurFault, UserError, unforeseen
 from abr_tune.plan import yaml
 from abr_tune.plan.changes import changes
 from abr_tune.plan.describe import describe_plan
@@ -66,6 +67,9 @@ def kept_log(folder: RunFolder) -> Iterator[None]:
     logger.addHandler(handler)
     try:
         yield
+    except UserError as mistake:
+        logger.error("the run ended: %s", mistake)
+        raise
     except AbrTuneError:
         logger.exception("the run ended")
         raise
@@ -75,6 +79,20 @@ def kept_log(folder: RunFolder) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def nothing_left_of_a_refusal(folder: RunFolder) -> Iterator[None]:
+    """Take the folder away again when the run is refused before anything happened in it; an older one stays."""
+    new = not folder.path.exists()
+    try:
+        yield
+    except OurFault:  # its message names the log in the folder
+        raise
+    except AbrTuneError:
+        if new and not folder.events.exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:

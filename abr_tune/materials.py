@@ -193,7 +193,7 @@ def load_data(plan: Plan) -> Any:
     """What the plan's task makes of its data section.
 
     Raises:
-        UserError: the data cannot be used; the message says why, the log has the traceback.
+        UserError: the data cannot be used; the message says why, the log of a run that goes on has the traceback.
     """
     try:
         return plan.task.load(plan.data, folder=plan.folder)

@@ -18,7 +18,7 @@ from abr_tune.console import Scoreboard, stderr_console, visible, watching
 from abr_tune.errors import Exit
 from abr_tune.export import write_best
 from abr_tune.finalists import Finalist
-from abr_tune.folder import kept_log, prepare
+from abr_tune.folder import kept_log, nothing_left_of_a_refusal, prepare
 from abr_tune.join import await_first, leader, refuse_led
 from abr_tune.journal import journal
 from abr_tune.judging import judge_run
@@ -55,7 +55,11 @@ def run(plan: Plan, launch: Launch) -> Exit:
     watch = _Stopwatch(launch.started)
     if launch.address is None:
         refuse_missing_resources(plan.resources)
-    with sole_driver(folder.path, join=launch.join) as first, ExitStack() as stack:
+    with (
+        nothing_left_of_a_refusal(folder),
+        sole_driver(folder.path, join=launch.join) as first,
+        ExitStack() as stack,
+    ):
         if launch.join and (not first or leader(launch.storage, plan.name)):
             return _beside(plan, launch, folder, watch, stack)
         refuse_led(launch.storage, plan.name)

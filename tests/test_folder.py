@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from abr_tune.errors import UserError
-from abr_tune.folder import prepare
+from abr_tune.folder import nothing_left_of_a_refusal, prepare
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
@@ -37,6 +37,20 @@ def test_a_run_that_goes_on_says_what_the_file_asks_for_now(begun: RunFolder, tm
     with prepare(begun, changed, fresh=False, say=said.append):
         pass
     assert len(said) == 2
+
+
+def test_a_refusal_leaves_no_folder_and_no_traceback(begun: RunFolder, tmp_path: Path) -> None:
+    asked, new = plan_of(tmp_path, TEXT), RunFolder(tmp_path / "results" / "new")
+    for run in (new, begun):
+        with (
+            pytest.raises(UserError),
+            nothing_left_of_a_refusal(run),
+            prepare(run, asked, fresh=False, say=print),
+        ):
+            raise UserError("no folds here")
+    assert not new.path.exists()
+    assert "ERROR abr_tune: the run ended: no folds here\n" in begun.log.read_text()
+    assert "Traceback" not in begun.log.read_text()
 
 
 def test_other_constraints_are_another_run(begun: RunFolder, tmp_path: Path) -> None:

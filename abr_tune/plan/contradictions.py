@@ -15,6 +15,7 @@ from abr_tune.plan.source import Source
 from abr_tune.plan.space import Categorical, Space
 from abr_tune.plan.yaml import Loc
 from core.tasks import TASKS
+from core.tasks.abr_options import RecordedData, SimulatedData
 from core.tasks.task import Objective, Task
 
 
@@ -52,6 +53,25 @@ def refuse_pruner(source: Source, pruner: Pruner, task: Task) -> None:
             f"task {task.name} reports the epochs of one training"
         )
         _add(source, "pruner", message, "use successive_halving, hyperband or median")
+
+
+def refuse_folds(source: Source, task: Task, data: Any) -> None:
+    """Note folds of confirmation that the task, or data of such a kind, can never be divided into."""
+    section = source.data.get("confirm")
+    folds = section.get("folds") if isinstance(section, dict) else None
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
+        return
+    hint = "leave folds out, and the leaders are trained with fresh seeds on the same division"
+    if getattr(task.folds, "__func__", None) is Task.folds:
+        message = f"task {task.name} cannot divide its data into folds"
+    elif isinstance(data, SimulatedData):
+        message = "simulated recordings cannot be divided into folds: their validation part is drawn by quota"
+    elif isinstance(data, RecordedData) and data.split == "leave_one_patient_out":
+        message = "leave_one_patient_out is a cross-validation already: its data cannot be divided into folds"
+        hint = "leave folds out, or use split: by_patient"
+    else:
+        return
+    source.add(("confirm", "folds"), message, hint)
 
 
 def refuse_beyond_the_run(

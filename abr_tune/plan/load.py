@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.choices import read_pruner, read_sampler
-from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_pruner, refuse_sampler
+from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_folds, refuse_pruner, refuse_sampler
 from abr_tune.plan.earlier import read_since
 from abr_tune.plan.fit import refuse_impossible
 from abr_tune.plan.health import read_health
@@ -101,6 +101,7 @@ class _Parts:
             refuse_sampler(self.source, self.sampler, self.space, self.objectives)
         if self.pruner is not None:
             refuse_pruner(self.source, self.pruner, self.task)
+        refuse_folds(self.source, self.task, self.data)
         if self.pruner is not None and self.readable:
             refuse_beyond_the_run(self.source, self.pruner, self.task.options, self.train, self.space)
 

@@ -64,15 +64,15 @@ def test_a_name_that_leaves_the_results_folder_is_refused(quick: Quick, here: Pa
 
 def test_a_fault_of_ours_is_short_and_its_traceback_is_in_a_file(quick: Quick, here: Path) -> None:
     made = quick()
-    (made.folder / "summary.json").write_text('{"name": ', encoding="utf-8")
+    (made.folder / "summary.json").write_text('{"name": "quick"}', encoding="utf-8")
     answer = made.ask("show")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.splitlines()[0].startswith("abr-tune: a fault of ours: JSONDecodeError: ")
+    assert answer.err.splitlines()[0].startswith("abr-tune: a fault of ours: KeyError: ")
     assert answer.err.splitlines()[1] == "the traceback is in abr-tune-fault.log"
     assert "Traceback" not in answer.err
     log = (here / "abr-tune-fault.log").read_text(encoding="utf-8")
     assert log.startswith("Traceback (most recent call last):")
-    assert "json.decoder.JSONDecodeError" in log
+    assert "KeyError" in log
 
 
 def test_a_fault_of_ours_in_a_run_has_its_traceback_in_the_log_of_the_run(quick: Quick, here: Path) -> None:
@@ -118,6 +118,13 @@ def test_a_storage_that_does_not_answer(quick: Quick, here: Path) -> None:
     assert answer.code == 5
     assert "the study's storage does not answer" in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql+psycopg://localhost:1/none", "sqlite:////no/such/folder/x.db"])
+def test_a_refused_storage_leaves_no_run(quick: Quick, url: str) -> None:
+    made = quick("--storage", url)
+    assert made.answer.code in {2, 4, 5}
+    assert not made.folder.exists()
 
 
 def test_a_storage_elsewhere_is_found_again(quick: Quick, here: Path) -> None:

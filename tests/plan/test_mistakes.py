@@ -505,6 +505,13 @@ TRADE_OFF = "objective: [{maximize: val/class/f1_macro}, {minimize: val/threshol
             },
         ),
         (
+            "confirm: {folds: 5}\n",
+            {
+                "simulated recordings cannot be divided into folds: their validation part is drawn by quota "
+                "| leave folds out, and the leaders are trained with fresh seeds on the same division": (13, 18),
+            },
+        ),
+        (
             "constraints: {val/birds/song: '> 1', train/class/accuracy: '> 1'}\n",
             {
                 "val/birds/song is not a metric of this task": (13, 15),
@@ -518,6 +525,22 @@ def test_contradictions_are_refused_where_they_stand(
     small: Small, mistakes: Mistakes, more: str, messages: dict[str, tuple[int, int]]
 ) -> None:
     assert {said(one): (one.line, one.column) for one in mistakes(small(more))} == messages
+
+
+def test_folds_are_refused_where_no_data_are_needed_to_tell(
+    small: Small, mistakes: Mistakes, write: Callable[[str], Path]
+) -> None:
+    recorded = ("{source: simulated, train: 300}", "{source: x.npz, split: leave_one_patient_out}")
+    [problem] = mistakes(small("confirm: {folds: 5}\n", data=recorded))
+    assert said(problem).endswith("its data cannot be divided into folds | leave folds out, or use split: by_patient")
+    by_patient = ("{source: simulated, train: 300}", "{source: x.npz}")
+    assert load_plan(small("confirm: {folds: 5}\n", data=by_patient)).confirm.folds == 5
+    own = write(
+        "name: own\ntask: tests.search.tasks:Rare\nsearch: {lr: {log: [1e-3, 1]}}\nbudget: {trials: 1}\n"
+        "objective: {maximize: val/class/f1_macro}\nconfirm: {folds: 2}\n"
+    )
+    with pytest.raises(FileMistakes, match=r"small\.yaml:6:18: error: task rare cannot divide its data"):
+        load_plan(own, trust_code=True)
 
 
 def test_a_contradiction_with_the_command_line_is_told_there(small: Small, mistakes: Mistakes) -> None:
