@@ -42,7 +42,7 @@ from core.tasks.task import Objective  # noqa: E402
 METRIC = "val/toy/score"
 EPOCHS = 20
 DIMENSIONS = ("a", "b", "c", "d")
-BAR_PER_TRIAL, BAR_START_UP = 0.3, 15.0
+BAR_PER_TRIAL, BAR_START_UP = 0.1, 15.0
 
 
 class ToyOptions(Options):
