@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from abr_tune.errors import UserError
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.health import read_health
@@ -20,6 +21,7 @@ from abr_tune.plan.sections import check_keys, read_data, read_objectives, read_
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.training import read_options, refuse_misfits
 from abr_tune.plan.yaml import dump, read
+from abr_tune.runs import RunFolder
 from core.health import HealthOptions
 from core.tasks.task import Objective, Task
 
@@ -72,10 +74,13 @@ def load_config(
 ) -> Config:
     """The configuration in a file, changed by `overrides`. Raises `FileMistakes` with everything that is wrong.
 
-    The module of a task of one's own is looked for in `code` or where the file's `code` says, then beside the file.
+    A run folder or a space file is refused with a `UserError` that names the best.yaml that was meant. The
+    module of a task of one's own is looked for in `code` or where the file's `code` says, then beside the file.
     """
     file = Path(file)
+    _refuse_run_folder(file)
     source = Source(read(file))
+    _refuse_space_file(file, source.data)
     keys = tuple(ConfigFile.model_fields)
     pins = apply_overrides(source, overrides, keys)
     check_keys(source, ConfigFile)
@@ -107,6 +112,24 @@ def load_config(
         tolerance=text.tolerance,
         provenance=text.provenance,
     )
+
+
+def _refuse_run_folder(file: Path) -> None:
+    run = RunFolder(file)
+    if not run.space.is_file():
+        return
+    if run.best_config.is_file():
+        raise UserError(f"{file} is a run folder; give the configuration in it, {run.best_config}")
+    raise UserError(f"{file} is a run folder without {run.best_config} yet: the `abr-tune run` that began it writes it")
+
+
+def _refuse_space_file(file: Path, written: Mapping[str, Any]) -> None:
+    if "search" not in written:
+        return
+    beside = RunFolder(file.parent)
+    name = written.get("name", file.stem)
+    best = beside.best_config if beside.plan.is_file() else RunFolder(Path("results") / str(name)).best_config
+    raise UserError(f"{file} is a space file, whose settings are searched; give the best.yaml its run writes, {best}")
 
 
 def dump_config(config: Config, *, comment: str = "") -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from abr_tune.errors import FileMistakes
+from abr_tune.errors import FileMistakes, UserError
 from abr_tune.plan.config import dump_config, load_config
 from core.tasks import TASKS, Objective
 from core.tasks.abr_options import AbrOptions
@@ -97,6 +97,19 @@ def test_mistakes(write: Write, old: str, new: str, message: str) -> None:
     assert problem.excerpt is not None
 
 
-def test_a_space_file_is_not_a_configuration() -> None:
-    with pytest.raises(FileMistakes, match="search is not a key of the file"):
-        load_config(Path(__file__).parents[2] / "search_spaces" / "phase1.yaml")
+def test_a_space_file_or_a_run_folder_is_answered_with_the_file_that_was_meant(tmp_path: Path) -> None:
+    text = "task: abr\nsearch: {optimizer.lr: {log: [1e-5, 1e-2]}}\nbudget: {trials: 2}\n"
+    space, run = tmp_path / "phase1.yaml", tmp_path / "results" / "phase1"
+    run.mkdir(parents=True)
+    for file in (space, run / "space.yaml", run / "plan.yaml"):
+        file.write_text(text)
+    with pytest.raises(UserError, match=r"phase1\.yaml is a space file, .*, results/phase1/best\.yaml$"):
+        load_config(space)
+    for file in (run / "space.yaml", run / "plan.yaml"):
+        with pytest.raises(UserError, match=rf"is a space file, .*, {run}/best\.yaml$"):
+            load_config(file)
+    with pytest.raises(UserError, match=rf"{run} is a run folder without {run}/best\.yaml yet"):
+        load_config(run)
+    (run / "best.yaml").touch()
+    with pytest.raises(UserError, match=rf"{run} is a run folder; give the configuration in it, {run}/best\.yaml$"):
+        load_config(run)
