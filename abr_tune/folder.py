@@ -97,12 +97,16 @@ def nothing_left_of_a_refusal(folder: RunFolder) -> Iterator[None]:
 
 def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:
     found = [
-        f"  {path}: was {old!r}, is {new!r}"
+        f"  {path}: was {_said(old)}, is {_said(new)}"
         for key in FIXED
         for path, old, new in differences(stored.get(key, {}), described.get(key, {}), key)
     ]
     if found:
         raise UserError(f"{folder.path} holds a run of something else:\n" + "\n".join(found) + f"\n{NOT_COMPARABLE}")
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else repr(value)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

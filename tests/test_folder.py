@@ -57,7 +57,7 @@ def test_other_constraints_are_another_run(begun: RunFolder, tmp_path: Path) -> 
     """Trials that ended were judged by those of then."""
     asked = plan_of(tmp_path, TEXT + "constraints: {val/class/ece: '< 0.2'}\n")
     with (
-        pytest.raises(UserError, match=r"constraints.val/class/ece: was None, is '< 0.2'"),
+        pytest.raises(UserError, match=r"constraints.val/class/ece: was not set, is '< 0.2'"),
         prepare(begun, asked, fresh=False, say=print),
     ):
         pass

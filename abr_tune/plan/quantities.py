@@ -27,7 +27,9 @@ def parse_seconds(value: str | float) -> float:
         seconds = sum(float(number) * _SECONDS[unit] for unit, number in parts.items())
     else:
         seconds = float(value)
-    if not (seconds > 0 and math.isfinite(seconds)):
+    if not math.isfinite(seconds):
+        raise ValueError("must be a time that ends, such as 10m; for none, leave the key out")
+    if seconds <= 0:
         raise ValueError("must be longer than no time")
     return seconds
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from abr_tune.plan.plan import Confirm, Pruner, Resources, Sampler
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
@@ -57,6 +57,12 @@ def _folds(count: int) -> int:
     return count
 
 
+def _compared(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f'must be a comparison such as "> {value}" or "< {value}", not the number {value} alone')
+    return value
+
+
 def _bound(text: str) -> str:
     parse_bound(text)
     return text
@@ -65,7 +71,7 @@ def _bound(text: str) -> str:
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Time = Annotated[Any, AfterValidator(lambda value: None if value is None else _time(value))]
 Size = Annotated[Any, AfterValidator(lambda value: None if value is None else _size(value))]
-Comparison = Annotated[str, AfterValidator(_bound)]
+Comparison = Annotated[str, BeforeValidator(_compared), AfterValidator(_bound)]
 Name = Annotated[str, AfterValidator(check_name)]
 Count = Annotated[int, Field(ge=1)]
 

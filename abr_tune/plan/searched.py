@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from abr_tune.plan.conditions import read_conditions
-from abr_tune.plan.distributions import Distribution
+from abr_tune.plan.distributions import Distribution, as_text
 from abr_tune.plan.fit import refuse_misfit
 from abr_tune.plan.guess import read_guess
 from abr_tune.plan.overrides import faults_in, leaves, option_paths
@@ -95,6 +95,10 @@ def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
     if len(kinds) == 1:
         return kinds[0]
     names = ", ".join(DISTRIBUTIONS)
+    if {*kinds} == {"int", "log"} and not isinstance(written["log"], list):
+        message = f"log must be true or false beside int, not {as_text(written['log'])}"
+        source.add((*loc, "log"), message)
+        return None
     if kinds:
         source.add((*loc, kinds[1]), f"{loc[-1]} is spread in two ways: {' and '.join(kinds)}", at_key=True)
         return None

@@ -53,6 +53,7 @@ def test_the_example_of_the_contract_letter_by_letter(tmp_path: Path, monkeypatc
             "unifrom is not one of uniform, log, int, choice, ordered, simplex | did you mean uniform?",
         ),
         ("model.dropout: {}", "model.dropout must have one of uniform, log, int, choice, ordered, simplex"),
+        ("batch_size: {int: [8, 64], log: maybe}", "log must be true or false beside int, not maybe"),
         ("model.dropout: {uniform: [0, 0.5], log: [1, 2]}", "model.dropout is spread in two ways: uniform and log"),
         ("model.dropout: {uniform: [0.5, 0.1]}", "the range is empty: it goes from 0.5 to 0.1"),
         ("model.dropout: {uniform: [0.5, 0.5]}", "the range is empty: it goes from 0.5 to 0.5"),
@@ -284,7 +285,10 @@ def test_an_option_given_twice(small: Small, mistakes: Mistakes) -> None:
             "sampler: optuna-tpe",
             f"optuna-tpe is not a sampler; there are {', '.join(SAMPLERS)} | did you mean optuna_tpe?",
         ),
-        ("constraints: {val/class/ece: 0.1}", "val/class/ece must be text, not 0.1"),
+        (
+            "constraints: {val/class/ece: 0.1}",
+            'val/class/ece must be a comparison such as "> 0.1" or "< 0.1", not the number 0.1 alone',
+        ),
         (
             "constraints: {val/class/ece: about 3}",
             "val/class/ece must be a comparison such as > 0.60 or == 5, not about 3",
@@ -314,7 +318,10 @@ def test_an_option_given_twice(small: Small, mistakes: Mistakes) -> None:
             "gate: {val/class/acuracy: {go: '> 1'}}",
             "val/class/acuracy is not a metric of this task | did you mean val/class/accuracy?",
         ),
-        ("gate: {val/class/ece: {go: 0.5}}", "go must be text, not 0.5"),
+        (
+            "gate: {val/class/ece: {go: 0.5}}",
+            'go must be a comparison such as "> 0.5" or "< 0.5", not the number 0.5 alone',
+        ),
         ("gate: {val/class/ece: {go: about 3}}", "go must be a comparison such as > 0.60 or == 5, not about 3"),
         ("gate: {val/class/ece: {goo: '> 1', go: '> 1'}}", "goo is not a key of val/class/ece | did you mean go?"),
         ("gate: {val/class/ece: {investigate: '> 1'}}", "go is missing"),
@@ -358,6 +365,11 @@ def test_mistakes_elsewhere(small: Small, mistakes: Mistakes, entry: str, messag
         ),
         ("{trials: 4}", "{trials: 4, time: 10x}", "time must be a time such as 10m or 1h 30m, not 10x"),
         ("{trials: 4}", "{trials: 4, time: 0s}", "time must be longer than no time"),
+        (
+            "{trials: 4}",
+            "{trials: 4, time: .inf}",
+            "time must be a time that ends, such as 10m; for none, leave the key out",
+        ),
         ("{trials: 4}", "{trials: 4, time: [1]}", "time must be a time such as 10m or 1h 30m"),
         ("{trials: 4}", "{trials: forty}", "trials must be a whole number, not forty"),
         ("{trials: 4}", "{time: 10m}", "trials is missing"),
