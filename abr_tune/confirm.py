@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from abr_tune.report.wording import counted
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.pruning import PRUNERS
 from abr_tune.search.search import Trained, Training, train_all
-from abr_tune.trial import HISTORY, TrialStep, length_of, read_history
+from abr_tune.trial import CHECKPOINT, HISTORY, TrialStep, length_of, read_history
+from core.health import judge
 from core.report import EpochReport
 
 
@@ -48,7 +49,7 @@ def confirm(materials: Materials, records: Sequence[TrialRecord]) -> Confirmatio
     best, note = chosen(materials, records)
     groups = _groups(materials, best)
     last: dict[Path, EpochReport | None] = {}
-    with _progress(materials.console, groups, quiet=materials.launch.json) as see:
+    with _progress(materials.console, groups, materials.baselines, quiet=materials.launch.json) as see:
         for group in groups:
             batch = train_all(
                 group.trainings,
@@ -148,19 +149,31 @@ def _judged_by(trained: Trained, plan: Plan) -> EpochReport | None:
     return replace(last, metrics=means)
 
 
+def _read_back(training: Training, plan: Plan, baselines: Mapping[str, float]) -> bool:
+    """Whether a training has ended before, at its last epoch or by a health rule, and only says its result again."""
+    history = read_history(training.folder / HISTORY)
+    if not history or not (training.folder / CHECKPOINT).exists():
+        return False
+    length = length_of(training.options)
+    stopped = any(verdict.level == "stop" for verdict in judge(history, plan.health, baselines, length))
+    return stopped or history[-1].epoch == length
+
+
 @contextmanager
 def _progress(
-    console: Console, groups: Sequence[Group], *, quiet: bool
+    console: Console, groups: Sequence[Group], baselines: Mapping[str, float], *, quiet: bool
 ) -> Iterator[Callable[[Training, TrialStep], None]]:
-    """Shows how far confirmation is: a bar in a terminal, one line at its beginning elsewhere."""
+    """Shows how far confirmation is: a bar in a terminal, one line elsewhere, nothing when all is read back."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     trainings = [training for group in groups for training in group.trainings]
     lengths = [length_of(training.options) for training in trainings]
     known = [length for length in lengths if length is not None]
     total = sum(known) if len(known) == len(lengths) else None
-    said = f"confirming the leaders: {counted(len(trainings), 'training')} with fresh seeds"
-    quiet = quiet or not trainings
+    new = sum(not _read_back(one, group.plan, baselines) for group in groups for one in group.trainings)
+    read_back = f", {len(trainings) - new} read back" if new < len(trainings) else ""
+    said = f"confirming the leaders: {counted(new, 'training')} with fresh seeds{read_back}"
+    quiet = quiet or not new
     if not console.is_terminal and not quiet:
         console.print(said)
     columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn())

@@ -111,11 +111,13 @@ class Scoreboard:
     """Trials that had ended before this command."""
 
     def recall(self, records: Iterable[TrialRecord]) -> None:
-        """Take in the trials that ended in earlier commands of the same run."""
+        """Take in the trials of earlier commands of the same run: those that ended, and those that wait to go on."""
         for record in records:
             self.epochs += record.epochs
             if record.state in {"complete", "pruned", "failed"}:
                 self._end(record)
+            elif record.state == "waiting" and record.epochs:
+                self.paused[record.number] = Running(record.name or "", record.epochs)
         self.earlier = self.done
 
     def see(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from abr_tune.confirm import chosen, confirm
 from abr_tune.console import stderr_console
@@ -87,6 +89,22 @@ def test_each_leader_is_trained_once_per_fresh_seed(tmp_path: Path) -> None:
     told = [read_history(tmp_path / run / HISTORY)[-1].metrics[METRIC] for run in best.runs]
     assert list(best.values) == told
     assert best.mean == pytest.approx(sum(told) / 2)
+
+
+def test_only_new_trainings_are_announced(tmp_path: Path) -> None:
+    """Two seeds, then three: one of the three is new; then none is, and nothing is said."""
+    said = []
+    for seeds in (2, 3, 3):
+        told = io.StringIO()
+        given = materials(tmp_path, confirm=Confirm(top=1, seeds=seeds))
+        given = replace(given, console=Console(file=told, width=200), launch=Launch(executor="inline"))
+        confirm(given, [searched(given, 0, **GOOD)])
+        said.append(told.getvalue())
+    assert said == [
+        "confirming the leaders: 2 trainings with fresh seeds\n",
+        "confirming the leaders: 1 training with fresh seeds, 2 read back\n",
+        "",
+    ]
 
 
 def test_on_folds_every_seed_is_trained_once_per_part_held_out(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_continued_run_counts_what_ended_before() -> None:
         ]
     )
     assert (scores.done, scores.best and scores.best.value, scores.left()) == (2, 0.5, None)
-    assert scores.counts() == "2/4 trials  1 kept  1 pruned  0 failed"
+    assert scores.counts() == "2/4 trials  1 kept  1 pruned  0 failed  1 paused"
     assert scores.spending() == "17 epochs spent, 6 saved", "the unfinished trial's three epochs were trained too"
     scores.see(finished(2, 0.4))
     left = scores.left()
