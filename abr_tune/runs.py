@@ -183,11 +183,14 @@ def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
 
 
 def driver_of(folder: Path) -> Driving | None:
-    """Who drives a run now, as far as its lock tells; None when nobody does."""
-    if not (folder / LOCK).exists():
+    """Who drives a run now, as far as its lock tells; None when nobody does. Nothing is written."""
+    try:
+        with (folder / LOCK).open(encoding="utf-8") as lock:
+            return None if _locked(lock, shared=True) else _read(lock)
+    except FileNotFoundError:
         return None
-    with _lock_file(folder) as lock:
-        return None if _locked(lock) else _read(lock)
+    except OSError as fault:
+        raise UserError(f"{folder / LOCK} cannot be read: {fault.strerror}") from fault
 
 
 def _lock_file(folder: Path) -> TextIO:
@@ -198,12 +201,12 @@ def _lock_file(folder: Path) -> TextIO:
         raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
 
 
-def _locked(lock: TextIO) -> bool:
-    """Whether the lock could be had; closing the file gives it back."""
+def _locked(lock: TextIO, *, shared: bool = False) -> bool:
+    """Whether the lock could be had; closing the file gives it back. A shared one is had unless there is a driver."""
     import fcntl
 
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

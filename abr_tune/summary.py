@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from abr_tune.console import clock, parameters
 from abr_tune.finalists import Finalist, confirmed, leaders
 from abr_tune.plan.plan import Plan
 from abr_tune.report.wording import counted
+from abr_tune.runs import RunFolder
 from abr_tune.search.alarm import alarm_of
 from abr_tune.search.audit import false_stops, why_unknown
 from abr_tune.search.events import TrialRecord
@@ -146,12 +148,24 @@ def sentences(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
         for row in summary["gate"]["criteria"]:
             value = "absent" if row["value"] is None else f"{row['value']:.4g}"
             yield f"           {row['result']:12s} {row['metric']} {value} (go {row['go']})"
+    yield from _about_files(summary, folder)
+
+
+def _about_files(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
+    """The files that are there; of those somebody took away, that they are gone."""
+    run, trusting = RunFolder(Path(folder)), trust(summary["task"])
+    known: list[tuple[Path, str]] = []
     if summary["best"]:
-        trusting = trust(summary["task"])
-        yield f"files      {folder}/best.yaml    trains again with: abr-tune train {folder}/best.yaml{trusting}"
-        yield f"           {folder}/best/        weights; abr-tune predict {folder} RECORDINGS{trusting}"
+        known.append((run.best_config, f"best.yaml    trains again with: abr-tune train {folder}/best.yaml{trusting}"))
+        known.append((run.best, f"best/        weights; abr-tune predict {folder} RECORDINGS{trusting}"))
     if summary["state"] == "finished":
-        yield f"           {folder}/report.html  the whole story"
+        known.append((run.report, "report.html  the whole story"))
+    said = [f"{folder}/{told}" for path, told in known if path.exists()]
+    gone = [path.name for path, _ in known if not path.exists()]
+    if gone:
+        said.append(f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more")
+    for label, told in zip(["files", *[""] * len(said)], said, strict=False):
+        yield f"{label:11s}{told}"
 
 
 def trust(task_name: str) -> str:

@@ -1,7 +1,10 @@
 """The last lines of a run follow from its summary and its trials, number by number."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from abr_tune.finalists import Finalist
 from abr_tune.plan.plan import Confirm
@@ -32,6 +35,17 @@ def summary(*records: TrialRecord, finalists: tuple[Finalist, ...] = (), **more:
     settings: dict[str, Any] = {"baselines": {METRIC: 0.44}, "gate": None, "references": (), "test": {}} | more
     chosen = settings.pop("plan", plan())
     return summarise(chosen, state="finished", records=records, spent=SPENT, finalists=finalists, **settings)
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a finished run, where the sentences look for them."""
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "results" / "rare"
+    (run / "best").mkdir(parents=True)
+    for name in ("best.yaml", "report.html"):
+        (run / name).touch()
+    return run
 
 
 def lines(content: dict[str, Any]) -> list[str]:
@@ -173,3 +187,13 @@ def test_an_alarm_is_kept_and_told() -> None:
     assert found["alarm"]["rule"] == "class_collapse"
     assert any(line.startswith("alarm      8 of 8 trials were stopped by health rules") for line in lines(found))
     assert summary(STOPPED, BEST)["alarm"] is None
+
+
+def test_files_that_were_taken_away_are_not_listed(files: Path) -> None:
+    (files / "best.yaml").unlink()
+    (files / "best").rmdir()
+    told = lines(summary(BEST, finalists=(CONFIRMED,)))
+    assert told[-2:] == [
+        "files      results/rare/report.html  the whole story",
+        "           best.yaml and best are not there any more",
+    ]

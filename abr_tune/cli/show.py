@@ -51,14 +51,23 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
 def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     """Say how a run went: its best configuration, what was stopped and why, where things are.
 
+    Of a run that is being driven at the moment: by which process, since when, and what it has so far.
+
     Example: abr-tune show phase1
     """
     from abr_tune.console import visible
     from abr_tune.errors import UserError
     from abr_tune.runs import RunFolder, find_run
     from abr_tune.summary import sentences
+    from abr_tune.under_way import sentences_now, under_way
 
     folder = RunFolder(find_run(run, out))
+    if (now := under_way(folder)) is not None:
+        if json:
+            _print_json(now)
+        for sentence in () if json else sentences_now(now, str(folder.path)):
+            typer.echo(visible(sentence))
+        return
     summary = folder.read_summary()
     if summary is None:
         raise UserError(f"run {folder.name} has no summary yet; the `abr-tune run` that began it continues it")

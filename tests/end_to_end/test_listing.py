@@ -1,11 +1,13 @@
 """`ls`, `show`, `trials`, `gate`, `report`: what they say of runs, for people and for programs."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from abr_tune.runs import sole_driver
 from tests.end_to_end.commands import METRIC, Made, call
 
 Quick = Callable[..., Made]
@@ -45,6 +47,24 @@ def test_show_says_what_the_run_said_at_its_end(little: Made) -> None:
     assert (shown.code, shown.out) == (0, little.answer.out)
     assert little.ask("show", "--json").json == little.summary
     assert call("show", little.folder).out == little.answer.out
+
+
+def test_show_of_a_run_that_is_driven_says_by_whom_and_what_it_has(quick: Quick) -> None:
+    made = quick()
+    finished = made.ask("show").out
+    with sole_driver(made.folder):
+        driven, told = made.ask("show"), made.ask("show", "--json").json
+    assert driven.code == 0
+    assert driven.out.startswith(f"quick: being worked on right now, by process {os.getpid()} on ")
+    assert "\nso far     3 trials: 3 complete; 18 epochs trained\n" in driven.out
+    assert (told["state"], told["trials"], told["epochs"]) == ("running", {"complete": 3}, 18)
+    assert made.ask("show").out == finished
+    # Before its first trial there is neither study nor summary.
+    (made.folder / "summary.json").unlink()
+    (made.folder / "study.db").unlink()
+    with sole_driver(made.folder):
+        assert "\nso far     no trial has begun\n" in made.ask("show").out
+    assert made.ask("show").code == 2
 
 
 def test_trials_have_the_promised_columns(little: Made) -> None:
