@@ -61,7 +61,7 @@ def test_one_search_in_parts_is_the_search_in_one(tmp_path: Path, quick: Quick) 
             "objective={maximize: val/class/accuracy}",
             "objective.maximize: was 'val/class/f1_macro', is 'val/class/accuracy'",
         ),
-        ("objective={minimize: val/class/f1_macro}", "objective.minimize: was None, is 'val/class/f1_macro'"),
+        ("objective={minimize: val/class/f1_macro}", "objective.minimize: was not set, is 'val/class/f1_macro'"),
     ],
 )
 def test_a_change_that_makes_scores_incomparable_is_refused_and_nothing_is_lost(
