@@ -26,10 +26,10 @@ OTHERS: Final = ("sklearn_digits", "torch_digits", "boosting")
 
 
 @cache
-def replayed(bank: str) -> Mapping[str, Any]:
-    """What `abr-tune replay` says of a shipped bank, every method, 50 seeds."""
+def replayed(bank: str, *options: str) -> Mapping[str, Any]:
+    """What `abr-tune replay` says of a shipped bank, 50 seeds."""
     command = ["replay", str(BANKS / bank), "--seeds", str(SEEDS), "--budget", f"{BUDGET}x", "--json", "--trust-code"]
-    done = abr_tune(*command, cwd=workspace(), timeout=60 * MINUTES)
+    done = abr_tune(*command, *options, cwd=workspace(), timeout=60 * MINUTES)
     if done.returncode != 0:
         raise RuntimeError(f"replay of {bank} ended with {done.returncode}: {done.stderr[-500:]}")
     found: Mapping[str, Any] = json.loads(done.stdout)
@@ -72,7 +72,7 @@ def other_banks() -> Measured:
     """On banks nobody tuned to: median regret of the default against TPE without a pruner, same budget, all shares."""
     told, holds = [], True
     for bank in OTHERS:
-        found = replayed(bank)
+        found = replayed(bank, "--methods", "ours,optuna_tpe")
         middle = {
             name: [median(score["regret"][i] for score in found["seeds"][name]) for i in range(len(found["shares"]))]
             for name in ("ours", "optuna_tpe")
