@@ -22,6 +22,8 @@ BUDGET: Final = 40
 """Full trainings: what phase1.yaml itself allows."""
 OURS: Final = ("ours", "ours_without_rules")
 """Every other method of a replay is what one gets without abr-tune."""
+FITTED: Final = 146
+"""Trials of the phase1 bank that had been recorded when two numbers of a health rule were chosen by them."""
 OTHERS: Final = ("sklearn_digits", "torch_digits", "boosting")
 
 
@@ -58,10 +60,20 @@ def _line(row: Mapping[str, Any]) -> str:
 
 def kill_rules() -> Measured:
     """On the shipped bank: epochs of bad runs saved, top-10 stopped, the best unchanged."""
+    from dataclasses import replace
+
+    from abr_tune.replay.ground import load_ground
+    from abr_tune.replay.rules import rules_report
+
     rules = replayed("phase1")["rules"]
     saved = rules["saved_of_bad"]
+    ground = load_ground(BANKS / "phase1")
+    fresh = rules_report(replace(ground, runs=tuple(run for run in ground.runs if run.number >= FITTED)))
+    holds = saved is not None and saved >= 0.6 and rules["top_stopped"] == 0 and rules["best_unchanged"]
     return Measured(
-        saved is not None and saved >= 0.6 and rules["top_stopped"] == 0 and rules["best_unchanged"],
+        holds and (fresh.saved_of_bad or 0.0) >= 0.6,
+        f"on the {sum(fresh.fates.values())} runs that the rules were not fitted on {fresh.saved_of_bad:.1%} of the "
+        f"epochs of bad runs, {fresh.saved_of_all:.1%} of all; on the whole bank "
         f"{saved:.1%} of the epochs of runs that end collapsed, diverged or not finite, {rules['saved_of_all']:.1%} of "
         f"all; {rules['top_stopped']} of the ten best stopped, best {'un' if rules['best_unchanged'] else ''}changed\n"
         f"fates {rules['fates']}, stopped {rules['stopped']}, by rule {rules['by_rule']}",
