@@ -138,8 +138,11 @@ def in_study(folder: Path, number: int) -> Any:
 
 
 def collapse_is_stopped() -> Measured:
-    """The first start point collapses to one class and is PRUNED by class_collapse with evidence."""
-    trial = in_study(phase1()[0], 0)
+    """The first start point, unranked, collapses to one class and is PRUNED by class_collapse with evidence."""
+    phase1_file = str(ROOT / "search_spaces" / "phase1.yaml")
+    alone = ("--trials", "1", "--set", "pruner=none", "--set", "audit=0")
+    abr_tune("run", phase1_file, "--name", "collapse", *alone, cwd=workspace())
+    trial = in_study(workspace() / "results" / "collapse", 0)
     said = trial.user_attrs
     holds = trial.state.name == "PRUNED" and said.get("pruned_by") == "class_collapse" and bool(said.get("evidence"))
     return Measured(
