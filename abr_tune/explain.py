@@ -12,7 +12,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from abr_tune.ablation import Ablation, Configuration, Lever, Step, greedy, levers_between, together, told, with_lever
-from abr_tune.environment import cores
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.plan.config import Config, load_config
@@ -24,6 +23,7 @@ from abr_tune.report.wording import counted
 from abr_tune.retraining import Retraining
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.search.archive import storage_of, stored_trials
+from abr_tune.search.engine import at_a_time
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.records import points_of, record_of
 from abr_tune.single import load
@@ -75,7 +75,7 @@ def explain(run: RunFolder, means: Means, console: Console) -> Ablation:
             dataset=case.dataset,
             baselines=case.baselines,
             executor=means.executor,
-            jobs=means.jobs or max(1, cores() // case.plan.resources.cpus),
+            jobs=at_a_time(means.executor, means.jobs, cpus=case.plan.resources.cpus),
             stack=stack,
             say=partial(console.print, markup=False, style="dim"),
         )

@@ -19,6 +19,7 @@ from abr_tune.folder import NOT_COMPARABLE
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan, Resources
 from abr_tune.runs import RunFolder, write_json
+from abr_tune.search.engine import at_a_time
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
@@ -53,11 +54,7 @@ class Launch:
 
     def jobs_for(self, cpus: int) -> int | None:
         """Trials at a time when each is given `cpus` cores; None: as many as the cluster at `address` has room for."""
-        if self.executor == "inline":
-            return 1
-        if self.address is not None:
-            return self.jobs
-        return self.jobs or max(1, environment.cores() // cpus)
+        return at_a_time(self.executor, self.jobs, cpus=cpus, address=self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

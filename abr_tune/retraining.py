@@ -38,7 +38,7 @@ class Retraining:
     dataset: Any
     baselines: Mapping[str, float]
     executor: ExecutorName
-    jobs: int
+    jobs: int | None
     stack: ExitStack
     """Ends the Ray that is started when the first training needs it."""
     say: Callable[[str], None]

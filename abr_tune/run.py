@@ -234,7 +234,8 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
     else:
         for sentence in sentences(summary, str(run.path)):
             sys.stdout.write(visible(sentence) + "\n")
-    return Exit.DONE if finalists else Exit.NOTHING_COMPLETE
+    complete = any(record.state == "complete" for record in outcome.records)
+    return Exit.DONE if complete else Exit.NOTHING_COMPLETE
 
 
 def _summarise(

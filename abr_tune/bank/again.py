@@ -8,11 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from abr_tune import environment
 from abr_tune.bank.folder import UNFINISHED, Bank, RecordedTrial, write_bank
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
-from abr_tune.search.executor import ExecutorName
+from abr_tune.search.engine import Engine
 from abr_tune.search.search import Trained, Training, train_all
 from abr_tune.trial import TrialStep, length_of
 
@@ -46,9 +45,7 @@ class Again:
             if (trial.number, seed) not in known
         }
 
-    def record(
-        self, dataset: Any, *, executor: ExecutorName, jobs: int | None, address: str | None, say: Callable[..., None]
-    ) -> int | None:
+    def record(self, dataset: Any, engine: Engine, *, say: Callable[..., None]) -> int | None:
         """Train what is missing and put it into the bank; returns the signal that interrupted it, if one did."""
         missing = self.missing()
         if not missing:
@@ -64,9 +61,9 @@ class Again:
             self.plan,
             dataset=dataset,
             baselines=self.bank.facts["baselines"],
-            executor=executor,
-            jobs=jobs or max(1, environment.cores() // self.plan.resources.cpus),
-            address=address,
+            executor=engine.executor,
+            jobs=engine.jobs,
+            address=engine.address,
             listener=see,
         )
         for trained in batch.trained:

@@ -25,10 +25,9 @@ from abr_tune.plan.plan import Plan
 from abr_tune.plan.yaml import read
 from abr_tune.runs import sole_driver, write_atomically
 from abr_tune.search.driver import RETRIES
+from abr_tune.search.engine import Engine, at_a_time
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
-from abr_tune.search.inline import run_inline
-from abr_tune.search.launch import Cluster
-from abr_tune.search.signals import Interruption, catch_signals
+from abr_tune.search.signals import catch_signals
 from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
 from core.health import HealthOptions
 from core.report import EpochReport
@@ -77,16 +76,18 @@ def record(
             baselines=bank.facts["baselines"],
             cpus=plan.resources.cpus,
         )
+        together = at_a_time(executor, jobs, cpus=plan.resources.cpus, address=address)
+        engine = Engine(executor=executor, jobs=together, resources=plan.resources, address=address)
         with catch_signals() as interruption:
             recording = Recording(
                 plan, bank, folder, trials=trials, interrupted=lambda: bool(interruption), say=console.print
             )
-            _run(recording, shared, plan, interruption, executor=executor, jobs=jobs, address=address)
+            engine.run(recording, shared, interruption)
             recording.save()
         signal = interruption.signal
         if signal is None and seeds:
             again = Again(watched, bank, folder, top, seeds)
-            signal = again.record(dataset, executor=executor, jobs=jobs, address=address, say=console.print)
+            signal = again.record(dataset, engine, say=console.print)
     if signal is not None:
         console.print(f"interrupted with {len(bank.numbers)} trials; continue with: {command}", markup=False)
         return Exit(128 + signal)
@@ -216,28 +217,6 @@ class Recording:
         name = f"  [{trial.name}]" if trial.name else ""
         head = f"{len(self._bank.numbers):4d}/{self._wanted}  #{trial.number:<4d} {len(trial.whole):3d} epochs"
         return f"{head}  {metric} {shown}{name}  about {left} left"
-
-
-def _run(
-    recording: Recording,
-    shared: Shared,
-    plan: Plan,
-    interruption: Interruption,
-    *,
-    executor: ExecutorName,
-    jobs: int | None,
-    address: str | None,
-) -> None:
-    try:
-        if executor == "inline":
-            run_inline(recording, shared)
-            return
-        at_a_time = jobs or max(1, environment.cores() // plan.resources.cpus)
-        with Cluster(jobs=at_a_time, resources=plan.resources, address=address) as cluster:
-            cluster.run(recording, shared, on_wait=interruption.arm)
-    except KeyboardInterrupt:
-        if not interruption:
-            raise
 
 
 def _facts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,15 @@ Overrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Executor = Annotated[
+    Literal["ray", "inline"],
+    typer.Option("--executor", help="ray, or inline: one training after another in this process."),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Trainings at a time; default: what the cores allow.")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own, here."),
+]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Import the task the file names as module:attribute; this runs its code.")
 ]

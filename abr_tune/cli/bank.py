@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Overrides, TrustCode
+from abr_tune.cli.arguments import Address, Executor, Jobs, Overrides, TrustCode
 
 
 def bank(
@@ -19,17 +19,9 @@ def bank(
         Path | None, typer.Option("--to", metavar="FOLDER", help="The bank; default: banks/<name of the space>.")
     ] = None,
     overrides: Overrides = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")
-    ] = None,
-    executor: Annotated[
-        Literal["ray", "inline"],
-        typer.Option("--executor", help="ray, or inline: one trial after another in this process."),
-    ] = "ray",
-    address: Annotated[
-        str | None,
-        typer.Option("--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own."),
-    ] = None,
+    jobs: Jobs = None,
+    executor: Executor = "ray",
+    address: Address = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=0, help="Fresh seeds with which the best trials are trained again.")
     ] = 0,

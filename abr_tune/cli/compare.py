@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from abr_tune.cli.arguments import Json, Out
+from abr_tune.cli.document import echo_json
 
 SIDE: Final = "A run by name or folder, a best.yaml, or the folder of one training."
 
@@ -36,9 +37,7 @@ def compare(
 
     found = hold_against(read_side(one, out), read_side(other, out))
     if json:
-        from json import dumps
-
-        typer.echo(dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo_json(found.to_json())
         return
     for line in _lines(found):
         typer.echo(line)

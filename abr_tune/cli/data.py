@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from abr_tune.cli.document import echo_json
 from abr_tune.errors import EnvironmentFault, FileMistakes, Problem, UserError
 from core.data.formats import FORMATS, Format
 
@@ -180,9 +181,7 @@ def _print(card: Card, *, json: bool) -> None:
     from core.data.card import plain_text
 
     if json:
-        from json import dumps
-
-        typer.echo(dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo_json(card.to_json())
         return
     from rich.console import Console
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Json, Out, Run, TrustCode
+from abr_tune.cli.arguments import Executor, Jobs, Json, Out, Run, TrustCode
+from abr_tune.cli.document import echo_json
 
 if TYPE_CHECKING:
     from abr_tune.ablation import Ablation
@@ -29,13 +30,8 @@ def explain(
         int | None,
         typer.Option("--budget", min=1, help="Trainings it may take; default: two levers are tried at each step."),
     ] = None,
-    executor: Annotated[
-        Literal["ray", "inline"],
-        typer.Option("--executor", help="ray, or inline: one training after another in this process."),
-    ] = "ray",
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trainings at a time; default: what the cores allow.")
-    ] = None,
+    executor: Executor = "ray",
+    jobs: Jobs = None,
     out: Out = Path("results"),
     trust_code: TrustCode = False,
     json: Json = False,
@@ -77,9 +73,7 @@ def explain(
             raise typer.Exit(Exit(128 + stopped.signal)) from None
         write_report(folder.path)
     if json:
-        from json import dumps
-
-        typer.echo(dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo_json(found.to_json())
         return
     for line in _lines(found):
         typer.echo(line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abr_tune.cli.arguments import Json, Overrides, TrustCode
+from abr_tune.cli.document import echo_json
 
 if TYPE_CHECKING:
     from abr_tune.replay.ground import Ground
@@ -85,9 +86,7 @@ def replay(
 
         write_page(to, comparison, ground, bank.name)
     if json:
-        from json import dumps
-
-        typer.echo(dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        echo_json(content)
     else:
         typer.echo(as_text(comparison, ground, bank.name), nl=False)
 

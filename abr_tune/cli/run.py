@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Json, Out, Overrides, TrustCode
+from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode
 
 STARTED = time.monotonic()
 
@@ -28,9 +28,7 @@ def run(
     time_budget: Annotated[
         str | None, typer.Option("--time", metavar="10m", help="Budget of time, over the file's.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: what the cores allow.")
-    ] = None,
+    jobs: Jobs = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -40,16 +38,8 @@ def run(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every trial and of the sampler.")] = None,
-    executor: Annotated[
-        Literal["ray", "inline"],
-        typer.Option("--executor", help="ray, or inline: one trial after another in this process."),
-    ] = "ray",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address", metavar="HOST:PORT", help="A running Ray cluster; default: one of its own on this machine."
-        ),
-    ] = None,
+    executor: Executor = "ray",
+    address: Address = None,
     join: Annotated[
         bool, typer.Option("--join", help="Work beside the driver of this run; needs PostgreSQL and a shared folder.")
     ] = False,

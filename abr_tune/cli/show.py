@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from abr_tune.cli.arguments import Json, Out, Run
+from abr_tune.cli.document import echo_json
 
 WIDTH_OF_A_PIPE: Final = 2000
 """Characters of a line beyond which even a pipe gets it shortened."""
@@ -41,7 +42,7 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
             }
         )
     if json:
-        _print_json(rows)
+        echo_json(rows)
     elif rows:
         _print_table(rows)
     else:
@@ -64,7 +65,7 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     folder = RunFolder(find_run(run, out))
     if (now := under_way(folder)) is not None:
         if json:
-            _print_json(now)
+            echo_json(now)
         for sentence in () if json else sentences_now(now, str(folder.path)):
             typer.echo(visible(sentence))
         return
@@ -72,7 +73,7 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     if summary is None:
         raise UserError(f"run {folder.name} has no summary yet; the `abr-tune run` that began it continues it")
     if json:
-        _print_json(summary)
+        echo_json(summary)
         return
     for sentence in sentences(summary, str(folder.path)):
         typer.echo(visible(sentence))
@@ -98,7 +99,7 @@ def trials(
     records = [record for record in read_records(find_run(run, out)) if state in {None, record.state}]
     if json:
         columns = ("number", "state", "value", "params", "pruned_by", "why", "epochs", "seconds")
-        _print_json([{name: asdict(record)[name] for name in columns} for record in records])
+        echo_json([{name: asdict(record)[name] for name in columns} for record in records])
     elif records:
         _print_table(
             [
@@ -115,12 +116,6 @@ def trials(
         )
     else:
         typer.echo("no such trials", err=True)
-
-
-def _print_json(content: object) -> None:
-    from json import dumps
-
-    typer.echo(dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from abr_tune.plan.plan import Plan, Resources
+from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import follow_folder
 from abr_tune.search.driver import RETRIES, Driver, EndedBy
 from abr_tune.search.earlier import recall
+from abr_tune.search.engine import Engine
 from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
-from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, Source
-from abr_tune.search.inline import run_inline
+from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
 from abr_tune.search.launch import Cluster
-from abr_tune.search.signals import Interruption, catch_signals
+from abr_tune.search.signals import catch_signals
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep, training_config
@@ -86,7 +86,7 @@ def search(
     dataset: Any,
     baselines: Mapping[str, float],
     executor: ExecutorName,
-    jobs: int,
+    jobs: int | None,
     storage: str | None = None,
     join: bool = False,
     address: str | None = None,
@@ -99,8 +99,8 @@ def search(
     `folder` is the run's folder and `storage` the study's URL, by default SQLite in that folder. `jobs` trials are
     trained at a time (inline: one). `cluster` is a Ray that is running already; without it one is started for this
     search, or joined at `address`. Ctrl-C and SIGTERM are caught. `say` hears what an earlier run gives, in a sentence.
-    With `join` the search is that of another driver,
-    which ends it; on a storage that several may write, drivers that joined may come and go.
+    With `join` the search is that of another driver, which ends it; on a storage that several may write, drivers that
+    joined may come and go.
 
     Raises:
         UserError: another driver searches this study, and it is not joined.
@@ -136,7 +136,7 @@ def search(
         driver = Driver(
             plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline, earlier=earlier
         )
-        engine = _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
+        engine = Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
         engine.run(driver, shared, interruption)
         # Others may still train: what they leave unfinished, paused or dead, is gone on with here.
         while study.lease is not None and not driver.done and not driver.should_stop():
@@ -165,7 +165,7 @@ def train_all(
     dataset: Any,
     baselines: Mapping[str, float],
     executor: ExecutorName,
-    jobs: int,
+    jobs: int | None,
     address: str | None = None,
     listener: Callable[[Training, TrialStep], None] = lambda _training, _step: None,
     cluster: Cluster | None = None,
@@ -178,7 +178,7 @@ def train_all(
     shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
     with catch_signals() as interruption:
         batch = _Trainings(trainings, plan, listener, lambda: bool(interruption))
-        _Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
+        Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
             batch, shared, interruption
         )
     ended = [batch.trained[key] for key in range(len(trainings)) if key in batch.trained]
@@ -257,28 +257,3 @@ class _Trainings:
         reports = tuple(report for _, report in sorted(self._reports[key].items()))
         stopped = self._stopped.get(key)
         self.trained[key] = Trained(training=self._trainings[key], reports=reports, stopped=stopped, error=error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Engine:
-    """Where and how many at a time."""
-
-    executor: ExecutorName
-    jobs: int
-    resources: Resources
-    address: str | None
-    cluster: Cluster | None
-
-    def run(self, source: Source, shared: Shared, interruption: Interruption) -> None:
-        """Train what `source` hands out; an insistent second signal ends it at once."""
-        try:
-            if self.executor == "inline":
-                run_inline(source, shared)
-                return
-            with ExitStack() as stack:
-                here = Cluster(jobs=self.jobs, resources=self.resources, address=self.address)
-                cluster = self.cluster or stack.enter_context(here)
-                cluster.run(source, shared, on_wait=interruption.arm)
-        except KeyboardInterrupt:
-            if not interruption:
-                raise

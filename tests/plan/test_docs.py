@@ -31,7 +31,7 @@ BASE = {
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.partition(":")[0])
 def test_every_example_is_valid(write: Callable[[str], Path], example: str) -> None:
     whole = {**BASE, **parse(example, "x").data}
-    load_plan(write(dump(whole)))
+    assert load_plan(write(dump(whole))).task_name == whole["task"]
     jsonschema.Draft7Validator(SCHEMA).validate(whole)
 
 

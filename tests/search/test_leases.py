@@ -104,7 +104,8 @@ def test_a_second_first_driver_is_refused_and_told_who_there_is(url: str, studie
 
 def test_a_dead_first_driver_is_no_obstacle(url: str, studies: list[Study]) -> None:
     pretend(open_study(url, studies), process=NOBODY.to_json())
-    open_study(url, studies)
+    living = [holder for holder in open_study(url, studies).lease.holders() if not holder.dead]
+    assert [holder.first for holder in living] == [True]
 
 
 def test_the_heart_beats(url: str, studies: list[Study], monkeypatch: pytest.MonkeyPatch) -> None:
