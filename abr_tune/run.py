@@ -17,6 +17,7 @@ from abr_tune.confirm import confirm
 from abr_tune.console import Scoreboard, stderr_console, visible, watching
 from abr_tune.errors import Exit
 from abr_tune.export import write_best
+from abr_tune.filesystems import refuse_remote
 from abr_tune.finalists import Finalist
 from abr_tune.folder import kept_log, nothing_left_of_a_refusal, prepare
 from abr_tune.join import await_first, leader, refuse_led
@@ -47,7 +48,8 @@ def run(plan: Plan, launch: Launch) -> Exit:
 
     Raises:
         UserError: the data cannot be used, or the folder holds a run of something else.
-        EnvironmentFault: Ray does not start, or the machine has not what a trial is given.
+        EnvironmentFault: Ray does not start, the machine has not what a trial is given, or a study in SQLite would
+            lie on a network filesystem; or the disk is full.
         StorageFault: the study cannot be reached.
     """
     console = stderr_console()
@@ -56,6 +58,7 @@ def run(plan: Plan, launch: Launch) -> Exit:
     if launch.address is None:
         refuse_missing_resources(plan.resources)
     with (
+    refuse_remote(launch.storage, folder.path)
         nothing_left_of_a_refusal(folder),
         sole_driver(folder.path, join=launch.join) as first,
         ExitStack() as stack,
