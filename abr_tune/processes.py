@@ -6,9 +6,11 @@ import os
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 PROC = Path("/proc")
+ENDED: Final = frozenset("ZXx")
+"""States of a process that runs no more: a zombie, or dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +47,14 @@ class Process:
         return f"process {self.pid} on {self.host}"
 
 
+def process(pid: int) -> Process:
+    """The process that has this number now."""
+    return Process(host=os.uname().nodename, boot=boot(), pid=pid, began=began(pid))
+
+
 def this_process() -> Process:
     """The process that asks."""
-    return Process(host=os.uname().nodename, boot=boot(), pid=os.getpid(), began=began(os.getpid()))
+    return process(os.getpid())
 
 
 def exists(pid: int) -> bool:
@@ -62,13 +69,17 @@ def exists(pid: int) -> bool:
 
 
 def began(pid: int) -> str:
-    """When the system started a process, in ticks since its own start; empty for none, or where it does not tell."""
+    """When the system started a process, in ticks since its own start; empty for none, or where it does not tell.
+
+    One that has ended, and only waits for its parent to notice, is none.
+    """
     try:
         said = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    # The name in brackets may hold spaces and brackets; the 22nd field is the start.
-    return said.rpartition(")")[2].split()[19]
+    # The name in brackets may hold spaces and brackets; the 3rd field is the state, the 22nd the start.
+    fields = said.rpartition(")")[2].split()
+    return "" if fields[0] in ENDED else fields[19]
 
 
 @cache

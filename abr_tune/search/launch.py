@@ -8,16 +8,16 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 from abr_tune.errors import EnvironmentFault
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
-from abr_tune.search.parcels import PREFIX, sweep
+from abr_tune.search.orphans import make_scratch, marking, sweep
 
 QUIET: Final = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -133,8 +133,8 @@ class Cluster:
         try:
             os.environ.update(QUIET)
             sweep()
-            self._scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-            self._connect()
+            self._scratch = make_scratch()
+            self._connect(self._scratch)
             # Importing Tune takes seconds, better spent here than when the first trial is due.
             import ray.tune  # noqa: F401
 
@@ -142,7 +142,7 @@ class Cluster:
         except BaseException as fault:  # noqa: BLE001 - raised again by run, in the caller's thread
             self._fault = fault
 
-    def _connect(self) -> None:
+    def _connect(self, scratch: Path) -> None:
         import ray
 
         settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
@@ -154,13 +154,18 @@ class Cluster:
                 "num_cpus": self.jobs * self._resources.cpus,
                 "include_dashboard": False,
                 "object_store_memory": _object_store_bytes(),
-                "_temp_dir": str(self._scratch),
+                # Ray opens its own folder to everybody; ours around it stays shut.
+                "_temp_dir": str(scratch / "ray"),
             }
         else:
             settings["address"] = self._address
             if self._code is not None:
                 settings["runtime_env"] = {"working_dir": str(self._code), "excludes": list(NOT_SENT)}
-        ray.init(**settings)
+        with ExitStack() as here:
+            if self._address is None:
+                here.enter_context(marking())
+                here.enter_context(_loopback())
+            ray.init(**settings)
         if self._jobs is None:
             self._jobs = room_for(self._resources, ray.cluster_resources())
 
@@ -181,8 +186,22 @@ def room_for(resources: Resources, cluster: Mapping[str, float]) -> int:
     return room
 
 
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """A Ray that is started in this context listens on this machine's loopback alone, as it does by itself on macOS."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    # With `_node_ip_address="127.0.0.1"` it would take the machine's outer address.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
 def _require_token() -> None:
-    """Ray listens beyond loopback: let nobody be heard without a token that only its processes know."""
+    """Other users of this machine reach loopback too: nobody is heard without a token that only our processes know."""
     from ray._private.authentication.authentication_token_setup import _enable_token_auth
 
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from abr_tune.processes import exists
+from abr_tune.search.orphans import make_scratch
 from abr_tune.trial import CHECKPOINT, CONFIG, HISTORY, TRACEBACK
 
 Parcel = Mapping[str, bytes]
@@ -26,8 +25,6 @@ LARGEST: Final = 2**30
 """Bytes of one parcel: it is held in memory on its way."""
 SECONDS_BETWEEN: Final = 20.0
 """How old what the driver holds may be while nothing is to be ruled: what a dead worker's training may lose."""
-PREFIX: Final = "at-"
-"""Our temporary folders: this, our process id, letters. Short, because paths of sockets end at 107 characters."""
 
 
 class TooLarge(ValueError):
@@ -86,7 +83,9 @@ class Away:
     """A training's folder on a machine that does not see the driver's."""
 
     def __init__(self, parcel: Parcel | None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self._scratch = make_scratch()
+        self.folder = self._scratch / "training"
+        self.folder.mkdir()
         self._sent = time.monotonic()
         if parcel:
             unpack(parcel, self.folder)
@@ -100,16 +99,7 @@ class Away:
 
     def remove(self) -> None:
         """The training is over, or goes on elsewhere."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Remove temporary folders of ours whose process was killed before it could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        pid = folder.name.split("-")[1]
-        ours = not folder.is_symlink() and folder.is_dir() and folder.stat().st_uid == os.getuid()
-        if ours and pid.isdecimal() and not exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _check(name: str) -> None:

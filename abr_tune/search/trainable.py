@@ -12,7 +12,8 @@ from ray import tune
 
 from abr_tune.search.executor import Job, Shared
 from abr_tune.search.fidelity import age_of
-from abr_tune.search.parcels import Away, Parcel, TooLarge, sweep
+from abr_tune.search.orphans import sweep
+from abr_tune.search.parcels import Away, Parcel, TooLarge
 from abr_tune.trial import Crash, Leave, TrialStep, attempt, closable, run_trial
 from core.report import EpochReport
 

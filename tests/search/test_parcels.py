@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from abr_tune.search import parcels
-from abr_tune.search.parcels import Away, TooLarge, pack, put_marker, restore, sweep, unpack
+from abr_tune.search.orphans import sweep
+from abr_tune.search.parcels import Away, TooLarge, pack, put_marker, restore, unpack
 
 
 @pytest.fixture
