@@ -4,11 +4,12 @@
       epoch-000003/
         model.safetensors       weights of every fold, and in its header what is needed to use them
         optimizer.safetensors   moments and step counts, under the parameters' names
-        state.json              report, progress, loss history, and the SHA-256 of the other two
+        state.json              report, progress, loss history, and the SHA-256 of the other two and of itself
       epoch-000004/
 
-A checkpoint is written under another name, flushed to disk and renamed; the last two are kept. Random numbers need no
-state: they are functions of seed, fold and epoch (`core.training.seeds`).
+A checkpoint is written under another name, flushed to disk and renamed; the last two are kept. What is damaged is
+passed over for the one before, and where none is sound training begins again. Random numbers need no state: they are
+functions of seed, fold and epoch (`core.training.seeds`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -39,6 +41,8 @@ STATE: Final = "state.json"
 ABOUT: Final = "about"
 """Key in the header of `model.safetensors` under which the JSON description of the weights stands."""
 NEW: Final = ".new-"
+DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What reading raises where files are missing, are none, or do not hold what was written."""
 
 
 class OtherRun(ValueError):
@@ -66,10 +70,12 @@ def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, An
 
     Raises OSError when the disk refuses; older checkpoints are then untouched.
     """
+    if folder.exists() and not folder.is_dir():
+        _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     files = {MODEL: save(_weights(run.learners), {ABOUT: json.dumps(about)}), OPTIMIZER: save(_moments(run.learners))}
-    state = {
+    state: dict[str, Any] = {
         "format": FORMAT,
         "identity": run.identity,
         "report": saved.report.to_json(),
@@ -77,34 +83,39 @@ def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, An
         "learners": [asdict(learner.progress) for learner in run.learners],
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
+    state["sha256"][STATE] = _own_sum(state)
     files[STATE] = json.dumps(state, allow_nan=False).encode()
-    target = folder / f"epoch-{saved.report.epoch:06d}"
+    target = folder / _name(saved.report.epoch)
     new = folder / f"{NEW}{target.name}"
     new.mkdir()
     for name, content in files.items():
         _write(new / name, content)
     _flush_folder(new)
-    if target.exists():
-        shutil.rmtree(target)
+    _remove(target)
     new.rename(target)
     _flush_folder(folder)
     for old in _epochs(folder)[KEPT:]:
-        shutil.rmtree(old)
+        _remove(old)
 
 
 def load_checkpoint(folder: Path, run: Run) -> Saved | None:
     """Put the newest sound checkpoint into the run's learners; None when there is none.
 
-    A damaged one is passed over with a warning in the log. Raises OtherRun when a sound one belongs to another run.
+    A damaged one is passed over with a warning in the log. Raises OtherRun when a sound one belongs to another run, and
+    PermissionError where they may not be read, which is no damage.
     """
-    if not folder.exists():
+    if not folder.is_dir():
         return None
     _sweep(folder)
-    for path in _epochs(folder):
+    found = _epochs(folder)
+    for number, path in enumerate(found, 1):
         try:
             state, weights, moments = _read(path)
-        except (OSError, ValueError, KeyError, TypeError) as damage:
-            log.warning("checkpoint %s is damaged (%s); trying the one before", path, damage)
+        except PermissionError:
+            raise
+        except DAMAGE as damage:
+            then = "trying the one before" if number < len(found) else "none is left, so training begins again"
+            log.warning("checkpoint %s is damaged (%s); %s", path, damage, then)
             continue
         _check_identity(folder, state["identity"], run.identity)
         for learner, progress in zip(run.learners, state["learners"], strict=True):
@@ -113,15 +124,34 @@ def load_checkpoint(folder: Path, run: Run) -> Saved | None:
     return None
 
 
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:06d}"
+
+
 def _epochs(folder: Path) -> list[Path]:
     """Checkpoints, newest first."""
-    return sorted(folder.glob("epoch-*"), reverse=True)
+    # Not glob, which takes a folder that may not be read for an empty one.
+    return sorted((path for path in folder.iterdir() if path.name.startswith("epoch-")), reverse=True)
+
+
+def _remove(path: Path) -> None:
+    """Take away what stands at `path`, be it a folder, a file or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed process left half written."""
     for leftover in folder.glob(f"{NEW}*"):
-        shutil.rmtree(leftover)
+        _remove(leftover)
+
+
+def _own_sum(state: Mapping[str, Any]) -> str:
+    """SHA-256 of the state without this sum in it."""
+    others = {name: sum_ for name, sum_ in state["sha256"].items() if name != STATE}
+    return hashlib.sha256(json.dumps({**state, "sha256": others}, allow_nan=False).encode()).hexdigest()
 
 
 def _weights(learners: Sequence[Learner]) -> dict[str, Tensor]:
@@ -165,9 +195,10 @@ def _restore(
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    state: dict[str, Any] = json.loads((path / STATE).read_bytes())
-    if state["format"] != FORMAT:
-        raise ValueError(f"its format is {state['format']}, not {FORMAT}")
+    """State, weights and moments; raises one of `DAMAGE` unless they are what was written after this epoch."""
+    state = _state((path / STATE).read_bytes())
+    if path.name != _name(state["report"]["epoch"]):
+        raise ValueError(f"its {STATE} is of epoch {state['report']['epoch']}")
     tensors = []
     for name in (MODEL, OPTIMIZER):
         content = (path / name).read_bytes()
@@ -175,6 +206,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tens
             raise ValueError(f"{name} is not what was written")
         tensors.append(load(content))
     return state, tensors[0], tensors[1]
+
+
+def _state(content: bytes) -> dict[str, Any]:
+    """The state in a file; one that an earlier version wrote, without a sum of its own, passes unchecked."""
+    state: dict[str, Any] = json.loads(content)
+    if state["format"] != FORMAT:
+        raise ValueError(f"its format is {state['format']}, not {FORMAT}")
+    own = _own_sum(state)
+    if {*state["sha256"], STATE} != {MODEL, OPTIMIZER, STATE} or state["sha256"].get(STATE, own) != own:
+        raise ValueError(f"{STATE} is not what was written")
+    return state
 
 
 def _check_identity(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

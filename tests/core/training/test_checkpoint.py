@@ -1,7 +1,9 @@
 """Interrupted equals uninterrupted, bit for bit; a damaged checkpoint is passed over; nothing half written stays."""
 
 import json
-import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -15,9 +17,11 @@ from core.report import EpochReport
 from core.tasks.abr_data import AbrDataset
 from core.tasks.abr_options import AbrOptions
 from core.tasks.abr_run import build_run
-from core.training.checkpoint import OtherRun
+from core.training.checkpoint import OtherRun, load_checkpoint
 from core.training.loop import train
+from core.training.run import Run
 
+NOBODY = 65534
 BumpRecordings = Callable[..., Recordings]
 
 EVERYTHING = {
@@ -94,37 +98,186 @@ def test_a_checkpoint_is_there_before_its_report(data: AbrDataset, tmp_path: Pat
         assert (tmp_path / f"epoch-{report.epoch:06d}" / "state.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        ("state.json", b""),
-        ("state.json", b"[]"),
-        ("state.json", b'{"format": 99}'),
-        ("model.safetensors", b"torn"),
-        ("optimizer.safetensors", None),
-    ],
-)
+NAMES = ("state.json", "model.safetensors", "optimizer.safetensors")
+
+
+def flip(place: int) -> Callable[[Path], None]:
+    """Changes one bit."""
+
+    def damage(file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        content[place if place < 0 else len(content) * place // 100] ^= 1
+        file.write_bytes(bytes(content))
+
+    return damage
+
+
+def halve(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def become_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "first bit": flip(0),
+    "bit in the middle": flip(50),
+    "last bit": flip(-1),
+    "truncated": halve,
+    "empty": empty,
+    "missing": Path.unlink,
+    "folder": become_a_folder,
+}
+
+
+def other_words(state: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "state.json").write_bytes(state) and None
+
+
+def of_another_epoch(folder: Path) -> None:
+    """Sound, but not what the folder says."""
+    shutil.copytree(folder.with_name("epoch-000001"), folder, dirs_exist_ok=True)
+
+
+def become_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"no folder")
+
+
+WHOLE: dict[str, Callable[[Path], None]] = {
+    "no JSON": other_words(b"nothing"),
+    "a list": other_words(b"[]"),
+    "a number": other_words(b"7"),
+    "another format": other_words(b'{"format": 99}'),
+    "without a sum": other_words(b'{"format": 1, "sha256": {}}'),
+    "of another epoch": of_another_epoch,
+    "a file": become_a_file,
+    "deleted": shutil.rmtree,
+    "emptied": lambda folder: shutil.rmtree(folder) or folder.mkdir(),
+}
+DAMAGED = {f"{name} {how}": (name, damage) for name in NAMES for how, damage in DAMAGES.items()} | {
+    f"checkpoint {how}": ("", damage) for how, damage in WHOLE.items()
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: AbrDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[EpochReport], Path]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return list(start(data, folder, epochs=3, phases={})), folder
+
+
+@pytest.fixture(scope="module")
+def run(data: AbrDataset) -> Run:
+    """To be loaded into, again and again."""
+    return build_run(AbrOptions.model_validate({**EVERYTHING, "epochs": 3, "phases": {}}), data, seed=4)
+
+
+@pytest.fixture(scope="module")
+def halfway(data: AbrDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of two of three epochs; nobody may change them."""
+    folder = tmp_path_factory.mktemp("halfway")
+    running = start(data, folder, epochs=3, phases={})
+    list(islice(running, 2))
+    return folder
+
+
+@pytest.mark.parametrize("what", DAMAGED)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    name: str, damage: bytes | None, data: AbrDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    what: str, run: Run, halfway: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = list(islice(start(data, tmp_path, epochs=3, phases={}), 2))
-    victim = tmp_path / "epoch-000002" / name
-    if damage is None:  # one flipped bit
-        content = bytearray(victim.read_bytes())
-        content[-1] ^= 1
-        damage = bytes(content)
-    victim.write_bytes(damage)
-    with caplog.at_level(logging.WARNING):
-        again = list(start(data, tmp_path, epochs=3, phases={}))
-    assert "epoch-000002 is damaged" in caplog.text
-    assert [report.epoch for report in again] == [1, 2, 3]
-    assert plain(again[:2]) == plain(first)
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(halfway, folder)
+    name, damage = DAMAGED[what]
+    damage(folder / "epoch-000002" / name)
+    saved = load_checkpoint(folder, run)
+    assert saved.report.epoch == 1
+    gone = what == "checkpoint deleted"
+    assert ("epoch-000002 is damaged" in caplog.text) != gone
+    assert ("trying the one before" in caplog.text) != gone
+
+
+@pytest.mark.parametrize("what", ["model.safetensors bit in the middle", "checkpoint a file"])
+def test_what_falls_back_ends_as_if_nothing_had_been(
+    what: str, data: AbrDataset, undisturbed: tuple[list[EpochReport], Path], halfway: Path, tmp_path: Path
+) -> None:
+    expected, reference = undisturbed
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(halfway, folder)
+    name, damage = DAMAGED[what]
+    damage(folder / "epoch-000002" / name)
+    assert plain(list(start(data, folder, epochs=3, phases={}))) == plain(expected)
+    same_weights(folder, reference)
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-000002", "epoch-000003"]
+
+
+def same_weights(folder: Path, reference: Path) -> None:
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        ours, theirs = (each / "epoch-000003" / name for each in (folder, reference))
+        assert ours.read_bytes() == theirs.read_bytes(), name
+
+
+@pytest.mark.parametrize("folder_too", [False, True], ids=["both checkpoints", "their folder"])
+def test_where_nothing_is_sound_training_begins_again_and_ends_the_same(
+    folder_too: bool,
+    data: AbrDataset,
+    undisturbed: tuple[list[EpochReport], Path],
+    halfway: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected, reference = undisturbed
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(halfway, folder)
+    if folder_too:
+        become_a_file(folder)
+    else:
+        for number in (1, 2):
+            empty(folder / f"epoch-00000{number}" / "state.json")
+    assert plain(list(start(data, folder, epochs=3, phases={}))) == plain(expected)
+    assert ("none is left, so training begins again" in caplog.text) != folder_too
+    same_weights(folder, reference)
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(run: Run, halfway: Path) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        Path(top).chmod(0o755)
+        folder = Path(top) / "checkpoint"
+        shutil.copytree(halfway, folder)
+        folder.chmod(0o000)
+        me = os.geteuid()
+        try:
+            if me == 0:  # who may read everything
+                os.seteuid(NOBODY)
+            with pytest.raises(PermissionError):
+                load_checkpoint(folder, run)
+        finally:
+            os.seteuid(me)
+        folder.chmod(0o700)
+        assert len(list(folder.iterdir())) == 2
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(run: Run, halfway: Path, tmp_path: Path) -> None:
+    """Its state had no sum of its own."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(halfway, folder)
+    file = folder / "epoch-000002/state.json"
+    state = json.loads(file.read_text())
+    del state["sha256"]["state.json"]
+    file.write_text(json.dumps(state))
+    assert load_checkpoint(folder, run).report.epoch == 2
 
 
 def test_leftovers_are_swept_and_never_read(data: AbrDataset, tmp_path: Path) -> None:
     leftover = tmp_path / ".new-epoch-000001"
     leftover.mkdir()
     (leftover / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".new-epoch-000002").write_bytes(b"a file")
     report = next(start(data, tmp_path))
     assert report.epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-000001"]
