@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from abr_tune.front import front, values_of
+from abr_tune.plain import visible, visible_lines
 from abr_tune.search.events import (
     AlarmRaised,
     EpochDone,
@@ -57,12 +58,13 @@ def stderr_console() -> Console:
     """A console for messages and progress: standard error, plain in a pipe, NO_COLOR obeyed."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    class Messages(Console):
+        """Text given to it comes from anywhere: a terminal is to show and not to obey it."""
 
+        def print(self, *objects: Any, **how: Any) -> None:
+            super().print(*(visible_lines(one) if isinstance(one, str) else one for one in objects), **how)
 
-def visible(text: str) -> str:
-    """`text` on one line without characters that a terminal obeys: names and errors come from anywhere."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return Messages(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def short(metric: str) -> str:

@@ -2,22 +2,30 @@
 
 The dashboard has no login and believes any Host: a page anywhere on the web could have a visitor's browser delete a
 study, through a name that resolves to the loopback (DNS rebinding), a form, or an HTML artifact. The guard answers to
-the loopback's own names only, refuses what other sites have a browser fetch, changes nothing unless asked to, and then
-only at the request of the dashboard's own pages. Other users of the same machine can still read it.
+the loopback's own names only, refuses what other sites have a browser fetch or frame, changes nothing unless asked to,
+and then only at the request of the dashboard's own pages. No text of a study becomes markup or leaves for elsewhere: a
+content security policy lets the dashboard's pages load from here alone, and lets data be no page at all. Other users of
+the same machine can still read it.
 """
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
+from wsgiref.headers import Headers
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from abr_tune.errors import UserError
+from abr_tune.plain import Shown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -25,20 +33,54 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 NAMES: Final = (HOST, "localhost")
 READS: Final = frozenset({"GET", "HEAD"})
-OWN_PAGES: Final = ("/dashboard", "/static/")
-"""Paths under which the dashboard itself is served; everything else is data, and no browser may run it as a page."""
+PAGES: Final = re.compile(r"/(dashboard(/.*)?)?", re.DOTALL)
+"""Paths of the dashboard's own pages; everything else is data, and no browser may run it as a page."""
+TABLE: Final = "text/csv"
+PAGE: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'unsafe-eval'",  # plotly makes the functions that draw parallel coordinates
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+DATA: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+ALWAYS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("X-DNS-Prefetch-Control", "off"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+OURS: Final = re.compile(r"content-security-policy.*|access-control-.*|" + "|".join(name for name, _ in ALWAYS), re.I)
+"""Headers that the guard alone decides on."""
+OURS_AND_LENGTH: Final = re.compile(rf"{OURS.pattern}|content-length", re.I)
+SECONDS_TO_ASK: Final = 20
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is calculated by a spreadsheet."""
 
 log = logging.getLogger("abr_tune.dashboard")
 
 
 def refusal(environ: WSGIEnvironment, *, port: int, allow_edit: bool) -> str | None:
     """Why a request is not let through, None when it is."""
-    allowed = {f"{name}:{port}" for name in NAMES} | (set(NAMES) if port == 80 else set())
-    if environ.get("HTTP_HOST", "") not in allowed:
+    hosts = {f"{name}:{port}" for name in NAMES} | (set(NAMES) if port == 80 else set())
+    path, origin = environ.get("PATH_INFO", ""), environ.get("HTTP_ORIGIN")
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if environ.get("HTTP_HOST", "") not in hosts or not path.startswith("/"):
         return f"This dashboard answers at http://{HOST}:{port} only."
-    site, mode = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_SEC_FETCH_MODE")
+    if origin is not None and origin not in {f"http://{host}" for host in hosts}:
+        return "Other sites may link here but not fetch from here."
     if environ["REQUEST_METHOD"] in READS:
-        foreign = site in {"cross-site", "same-site"} and mode != "navigate"
+        frame = environ.get("HTTP_SEC_FETCH_DEST", "document") != "document"
+        linked = environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and not frame and PAGES.fullmatch(path)
+        foreign = site not in {None, "none", "same-origin"} and not linked
         return "Other sites may link here but not fetch from here." if foreign else None
     if not allow_edit:
         return "This dashboard is read-only; start it with --allow-edit to change the study."
@@ -49,37 +91,50 @@ def guarded(app: WSGIApplication, *, port: int, allow_edit: bool = False) -> WSG
     """`app` behind the guard, for a server on `port` of the loopback."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        added = [*ALWAYS, ("Content-Security-Policy", PAGE if PAGES.fullmatch(path) else DATA)]
         reason = refusal(environ, port=port, allow_edit=allow_edit)
         if reason is not None:
             status = HTTPStatus.FORBIDDEN
-            kind = [("Content-Type", "text/plain; charset=utf-8")]
-            start_response(f"{status.value} {status.phrase}", kind + _added(environ))
+            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8"), *added])
             return [reason.encode()]
+        kinds = []
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
-            kept = [(name, value) for name, value in headers if name.lower() != "access-control-allow-origin"]
-            return start_response(status, kept + _added(environ), *rest)
+            kinds.append(Headers(headers).get("Content-Type", ""))
+            dropped = OURS_AND_LENGTH if kinds[-1].startswith(TABLE) else OURS
+            kept = [(name, value) for name, value in headers if not dropped.fullmatch(name)]
+            return start_response(status, kept + added, *rest)
 
-        return app(environ, start)
+        body = app(environ, start)
+        return [uncalculated(b"".join(body))] if kinds and kinds[-1].startswith(TABLE) else body
 
     return answer
 
 
-def _added(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    headers = [
-        ("X-Content-Type-Options", "nosniff"),
-        ("X-Frame-Options", "SAMEORIGIN"),
-        ("Referrer-Policy", "same-origin"),
-    ]
-    if not environ.get("PATH_INFO", "").startswith(OWN_PAGES):
-        headers.append(("Content-Security-Policy", "sandbox"))
-    return headers
+def uncalculated(table: bytes) -> bytes:
+    """A CSV table in which no text is a formula: what a spreadsheet would calculate begins with an apostrophe."""
+    made = io.StringIO()
+    rows = csv.reader(io.StringIO(table.decode(), newline=""))
+    csv.writer(made).writerows([_uncalculated(cell) for cell in row] for row in rows)
+    return made.getvalue().encode()
+
+
+def _uncalculated(cell: str) -> str:
+    if not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 class Server(ThreadingMixIn, WSGIServer):
     """A small threaded server on the loopback."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def server_bind(self) -> None:
         """Bind without asking a name server what the loopback is called."""
@@ -89,7 +144,11 @@ class Server(ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 60
+    timeout = SECONDS_TO_ASK
+
+    def get_stderr(self) -> Any:
+        """Where a fault of the dashboard is told: its text may be that of a study."""
+        return Shown(sys.stderr)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         log.debug(format, *args)

@@ -14,7 +14,7 @@ from typing import Any
 
 from abr_tune.annotate import annotate
 from abr_tune.confirm import confirm
-from abr_tune.console import Scoreboard, stderr_console, visible, watching
+from abr_tune.console import Scoreboard, stderr_console, watching
 from abr_tune.errors import Exit
 from abr_tune.export import write_best
 from abr_tune.filesystems import refuse_remote
@@ -24,6 +24,7 @@ from abr_tune.join import await_first, leader, refuse_led
 from abr_tune.journal import journal
 from abr_tune.judging import judge_run
 from abr_tune.materials import Launch, Materials, gather, refuse_missing_resources
+from abr_tune.plain import visible
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.space import OutsideSpace
@@ -57,8 +58,8 @@ def run(plan: Plan, launch: Launch) -> Exit:
     watch = _Stopwatch(launch.started)
     if launch.address is None:
         refuse_missing_resources(plan.resources)
-    with (
     refuse_remote(launch.storage, folder.path)
+    with (
         nothing_left_of_a_refusal(folder),
         sole_driver(folder.path, join=launch.join) as first,
         ExitStack() as stack,

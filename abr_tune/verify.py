@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from abr_tune.console import stderr_console
 from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import Exit, UserError
+from abr_tune.plain import visible
 from abr_tune.plan.config import Config, load_config
 from abr_tune.repeats import Interval, prediction_interval
 from abr_tune.single import SeedRun, load, train_seeds
@@ -73,7 +74,7 @@ def verify(file: Path, *, seeds: int, out: Path, trust_code: bool, as_json: bool
             json.dumps(_document(config, changes, checks, holds=holds), indent=2, ensure_ascii=False) + "\n"
         )
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _table(checks))
+        sys.stdout.writelines(f"{visible(line)}\n" for line in _table(checks))
         sys.stdout.write(_conclusion(checks, changes, holds=holds) + "\n")
     return Exit.DONE if holds else Exit.NOTHING_COMPLETE
 

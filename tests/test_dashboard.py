@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import optuna
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from abr_tune.dashboard import Server, guarded, open_server
+from abr_tune.dashboard import DATA, PAGE, Server, guarded, open_server, uncalculated
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.fidelity import Point
@@ -171,16 +172,111 @@ def test_edits_work_when_allowed(editor: Client, run: Path) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_other_sites_may_link_but_not_fetch(client: Client, site: str) -> None:
-    assert client.ask("GET", "/api/studies", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status == 403
-    assert client.ask("GET", "/dashboard", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate").status == 200
+def test_other_sites_may_link_but_not_fetch_or_frame(client: Client, site: str) -> None:
+    def status(path: str, mode: str, dest: str) -> int:
+        said = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": dest}
+        return client.ask("GET", path, **said).status
+
+    assert status("/dashboard", "navigate", "document") == 200
+    assert status("/dashboard", "navigate", "iframe") == 403
+    assert status("/csv/1", "navigate", "document") == 403
+    assert status("/api/studies", "no-cors", "image") == 403
+    assert status("/api/studies", "websocket", "websocket") == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}"])
+def test_a_page_of_another_origin_is_refused_even_where_a_browser_says_no_more(client: Client, origin: str) -> None:
+    assert client.ask("GET", "/api/studies", Origin=origin.format(port=client.port)).status == 403
+    assert client.ask("GET", "/api/studies", Origin=f"http://127.0.0.1:{client.port}").status == 200
+
+
+def test_what_needs_no_browser_is_let_through(client: Client) -> None:
+    """Older browsers send no Sec-Fetch headers: they may read here, and let no other site read along."""
+    answer = client.ask("GET", "/api/studies")
+    assert answer.status == 200
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+LINES = [
+    "GET /api/studies",
+    "GET /api/studies HTTP/1.0",
+    "GET http://evil.example/api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET http://127.0.0.1:{port}/api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nHost: evil.example",
+    "GET /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}@evil.example",
+    "GET /api/studies HTTP/1.1\r\nHost: localhost.:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost: [::1]:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost:",
+    "CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "TRACE /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "OPTIONS /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://evil.example",
+    "PATCH /api/studies/1 HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "get /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nSec_Fetch_Site: none\r\nSec-Fetch-Site: cross-site",
+    "GET /static/..%2f..%2fapp.py HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /static/../../app.py HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /static//etc/passwd HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX: " + "y" * 70_000,
+    "GET /" + "y" * 70_000 + " HTTP/1.1\r\nHost: 127.0.0.1:{port}",
+    "GET /api/studies HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n" + "\r\n".join(f"X-{n}: y" for n in range(200)),
+]
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_nothing_is_told_to_odd_requests(client: Client, lines: str) -> None:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(lines.replace("{port}", str(client.port)).encode() + b"\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            told = answer.read()
+    assert b"guarded" not in told
+    assert b"def " not in told
+    assert b"root:" not in told
+    assert b" 200 " not in told.partition(b"\r\n")[0]
+
+
+def test_who_keeps_it_waiting_keeps_nobody_else_waiting(client: Client) -> None:
+    slow = [socket.create_connection(("127.0.0.1", client.port)) for _ in range(100)]
+    try:
+        for connection in slow:
+            connection.sendall(b"GET /api/studies HTTP/1.1\r\nX: ")
+        assert client.ask("GET", "/api/studies").status == 200
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_a_table_for_spreadsheets_holds_no_formulas() -> None:
+    table = b'a,=1+1\r\n-0.5,@SUM(A1)\r\n"+1 ""x"", y",-cmd\r\n'
+    assert uncalculated(table) == b'a,\'=1+1\r\n-0.5,\'@SUM(A1)\r\n"\'+1 ""x"", y",\'-cmd\r\n'
+
+
+def test_the_table_of_a_study_is_made_harmless(run: Path) -> None:
+    study = optuna.load_study(study_name="guarded", storage=sqlite_url(run / "study.db"))
+    study.add_trial(optuna.trial.create_trial(value=-0.5, user_attrs={"=1+1": "=HYPERLINK(1)"}))
+    server, _ = open_server(run, port=0)
+    with serving(server) as client:
+        answer = client.ask("GET", "/csv/1")
+    assert answer.status == 200
+    assert b",'=HYPERLINK(1)" in answer.body
+    assert b"-0.5" in answer.body
+    assert b",=" not in answer.body
+    assert int(answer.headers["content-length"]) == len(answer.body)
 
 
 def test_content_is_not_sniffed_and_data_are_no_pages(client: Client) -> None:
     page, data = client.ask("GET", "/dashboard"), client.ask("GET", "/api/studies")
     assert page.headers["x-content-type-options"] == data.headers["x-content-type-options"] == "nosniff"
-    assert data.headers["content-security-policy"] == "sandbox"
-    assert "sandbox" not in page.headers["content-security-policy"]
+    assert data.headers["content-security-policy"] == DATA
+    assert "sandbox" in DATA
+    assert page.headers["content-security-policy"] == PAGE
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+def test_the_dashboards_pages_may_load_from_here_alone() -> None:
+    allowed = {word for rule in PAGE.split("; ") for word in rule.split()[1:]}
+    assert allowed == {"'none'", "'self'", "'unsafe-eval'", "'unsafe-inline'", "data:", "blob:"}
+    assert "'unsafe-inline'" not in PAGE.split("script-src")[1].split(";")[0]
 
 
 def test_an_html_artifact_is_sandboxed(run: Path, tmp_path: Path) -> None:
@@ -198,7 +294,7 @@ def test_an_html_artifact_is_sandboxed(run: Path, tmp_path: Path) -> None:
     with serving(server) as client:
         answer = client.ask("GET", f"/artifacts/1/{artifact}")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html")
-    assert answer.headers["content-security-policy"] == "sandbox"
+    assert answer.headers["content-security-policy"] == DATA
     assert "access-control-allow-origin" not in answer.headers
 
 

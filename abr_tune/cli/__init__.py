@@ -6,9 +6,10 @@ import logging
 import signal
 import sys
 import traceback
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO, cast
 
 from abr_tune.errors import AbrTuneError, Exit, unforeseen
 
@@ -27,19 +28,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     A user's mistake is one message; a fault of ours leaves its traceback in a log.
     """
     from abr_tune.cli.app import app
+    from abr_tune.plain import Shown, visible_lines
+    from abr_tune.runs import write_atomically
 
     # A log that cannot be written, on a full disk for one, prints a traceback of its own otherwise.
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app(args=arguments, prog_name="abr-tune")
+        with redirect_stdout(cast(TextIO, Shown(sys.stdout))):
+            app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:
-        sys.stderr.write(f"{ending}\n")
+        sys.stderr.write(f"{visible_lines(str(ending))}\n")
         sys.exit(ending.exit)
     except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3
         told = unforeseen(fault, str(LOG))
         if told.exit is Exit.OUR_FAULT:
-            LOG.write_text(traceback.format_exc(), encoding="utf-8")
-        sys.stderr.write(f"{told}\n")
+            write_atomically(LOG, traceback.format_exc())
+        sys.stderr.write(f"{visible_lines(str(told))}\n")
         sys.exit(told.exit)
     sys.exit(Exit.DONE)

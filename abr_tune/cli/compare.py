@@ -33,6 +33,7 @@ def compare(
       abr-tune compare results/phase1/best.yaml results/phase1/trials/12 --json
     """
     from abr_tune.compare import compare as hold_against
+    from abr_tune.plain import visible
     from abr_tune.sides import read_side
 
     found = hold_against(read_side(one, out), read_side(other, out))
@@ -40,7 +41,7 @@ def compare(
         echo_json(found.to_json())
         return
     for line in _lines(found):
-        typer.echo(line)
+        typer.echo(visible(line))
 
 
 def _lines(found: Any) -> Iterator[str]:

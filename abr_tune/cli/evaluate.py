@@ -25,6 +25,7 @@ def evaluate(
 
     Example: abr-tune evaluate phase1
     """
+    from abr_tune.plain import visible
     from abr_tune.weights import evaluate_on, find_trained
 
     scores = evaluate_on(find_trained(run, out, trust_code=trust_code), split)
@@ -41,6 +42,7 @@ def evaluate(
     for name, value in scores.metrics.items():
         if not name.endswith(":skill"):
             baseline = scores.baselines.get(name)
-            typer.echo(f"{name:36s} {value:10.4f}" + (f"   trivial {baseline:10.4f}" if baseline is not None else ""))
+            beside = f"   trivial {baseline:10.4f}" if baseline is not None else ""
+            typer.echo(visible(f"{name:36s} {value:10.4f}{beside}"))
     for name, reason in scores.absent.items():
-        typer.echo(f"{name:36s}     absent   {reason}")
+        typer.echo(visible(f"{name:36s}     absent   {reason}"))

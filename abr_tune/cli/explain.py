@@ -51,6 +51,7 @@ def explain(
     from abr_tune.console import stderr_console
     from abr_tune.errors import Exit
     from abr_tune.explain import Means, explain as train_the_way
+    from abr_tune.plain import visible
     from abr_tune.report.write import write_report
     from abr_tune.retraining import Interrupted
     from abr_tune.runs import RunFolder, find_run, sole_driver
@@ -76,7 +77,7 @@ def explain(
         echo_json(found.to_json())
         return
     for line in _lines(found):
-        typer.echo(line)
+        typer.echo(visible(line))
 
 
 def _lines(found: Ablation) -> Iterator[str]:

@@ -20,6 +20,7 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     Example: abr-tune gate phase1 && abr-tune run search_spaces/phase2.yaml
     """
     from abr_tune.errors import Exit, UserError
+    from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
 
     folder = RunFolder(find_run(run, out))
@@ -34,7 +35,7 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
         typer.echo(dumps(judged, indent=2))
     else:
         for line in (*_lines(judged), *([] if judged["verdict"] == "go" else _rollback(folder.path))):
-            typer.echo(line)
+            typer.echo(visible(line))
     raise typer.Exit(Exit.NOTHING_COMPLETE if judged["verdict"] == "no-go" else Exit.DONE)
 
 

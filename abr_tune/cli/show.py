@@ -56,8 +56,8 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune show phase1
     """
-    from abr_tune.console import visible
     from abr_tune.errors import UserError
+    from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
     from abr_tune.summary import sentences
     from abr_tune.under_way import sentences_now, under_way
@@ -125,6 +125,8 @@ def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from abr_tune.plain import visible
+
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, sample in rows[0].items():
@@ -132,7 +134,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
             name, justify="right" if isinstance(sample, int | float) else "left", no_wrap=True, overflow="ellipsis"
         )
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
+        table.add_row(*(Text(visible(_cell(value))) for value in row.values()))
     console.print(table)
 
 

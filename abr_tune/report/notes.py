@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from abr_tune.console import audit_of, visible
+from abr_tune.console import audit_of
+from abr_tune.plain import visible
 from abr_tune.report import overview
 from abr_tune.report.data import ReportData
 from abr_tune.report.tables import stop_rows

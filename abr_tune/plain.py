@@ -1,0 +1,60 @@
+"""Text that comes from anywhere, made harmless for a terminal: names, reasons and errors may hold what it obeys."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TextIO
+
+STYLE: Final = r"\x1b\[[0-9;]*m"
+"""Colours, as our own tables have them in a terminal."""
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What terminals obey, but for the ends of lines and tabs; JSON and YAML never hold it as it is."""
+HIDDEN: Final = re.compile(rf"{STYLE}|[^\n\t]")
+
+
+def visible(text: str) -> str:
+    """`text` on one line without characters that a terminal obeys."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def visible_lines(text: str) -> str:
+    """`visible`, line by line."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+class Shown:
+    """A stream to which only text gets that a terminal shows and does not obey; everything else is the stream's own.
+
+    What is not shown is written as JSON escapes it, so that a document stays what it is. In a terminal that is every
+    character without a look of its own, such as those that turn the order of letters around; elsewhere those that
+    control a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text` and return its length."""
+        if self._stream.isatty():
+            shown = HIDDEN.sub(lambda found: _shown(found[0]), text)
+        else:
+            shown = CONTROL.sub(lambda found: _escaped(found[0]), text)
+        self._stream.write(shown)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+
+def _shown(found: str) -> str:
+    return found if len(found) > 1 or found.isprintable() else _escaped(found)
+
+
+def _escaped(character: str) -> str:
+    code = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{code[start : start + 4]}" for start in range(0, len(code), 4))

@@ -1,0 +1,101 @@
+"""Text from anywhere is shown by a terminal and not obeyed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from abr_tune.console import stderr_console
+from abr_tune.plain import Shown, visible, visible_lines
+from abr_tune.runs import RunFolder, write_json
+
+CLEAR = "\x1b[2J\x1b[H"
+TITLE = "\x1b]0;owned\x07"
+LINK = "\x1b]8;;http://evil.example\x1b\\here\x1b]8;;\x1b\\"
+TURNED = "a\u202eb\u2066c"
+EIGHT_BIT = "\x9b2J\x85"
+OBEYED = [CLEAR, TITLE, LINK, EIGHT_BIT, "a\rb", "a\x08b", "a\x00b", "a\x7fb"]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("text", [*OBEYED, TURNED])
+def test_what_is_shown_is_on_one_line_and_can_be_seen(text: str) -> None:
+    assert visible(f"{text}\nx").isprintable()
+    assert visible_lines(f"{text}\nx").count("\n") == 1
+
+
+def test_plain_text_stays_as_it_is() -> None:
+    text = "SNİK, µV, 95 % – 日本 [red]"
+    assert visible(text) == text
+    assert Shown(io.StringIO()).write(text) == len(text)
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+@pytest.mark.parametrize("text", OBEYED)
+def test_a_stream_escapes_what_a_terminal_obeys(stream: type[io.StringIO], text: str) -> None:
+    out = stream()
+    Shown(out).write(f"{text}\n")
+    assert not {"\x1b", "\x07", "\x9b", "\r", "\x08", "\x00", "\x7f"} & set(out.getvalue())
+    assert "\\u00" in out.getvalue()
+    assert out.getvalue().endswith("\n")
+
+
+def test_a_terminal_keeps_our_colours_and_the_order_of_letters() -> None:
+    out = Terminal()
+    Shown(out).write(f"\x1b[1;31mred\x1b[0m {TURNED}\n")
+    assert out.getvalue() == "\x1b[1;31mred\x1b[0m a\\u202eb\\u2066c\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_document_is_the_same_document(stream: type[io.StringIO]) -> None:
+    document = {"name": "".join([*OBEYED, TURNED, "SNİK\U000e0001"])}
+    out = stream()
+    Shown(out).write(json.dumps(document, ensure_ascii=False, indent=2))
+    assert json.loads(out.getvalue()) == document
+
+
+def test_messages_are_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    stderr_console().print(f"loading {CLEAR}{TITLE}[red]data[/red]\nmore", markup=False)
+    assert capsys.readouterr().err == "loading  [2J [H ]0;owned [red]data[/red]\nmore\n"
+
+
+def test_a_command_in_a_terminal_shows_a_strangers_run(tmp_path: Path) -> None:
+    """With a real terminal: names in the table of runs, and a message about a file with such a name."""
+    run = RunFolder(tmp_path / f"evil{CLEAR}")
+    run.path.mkdir()
+    run.space.write_text("name: x\n", encoding="utf-8")
+    write_json(run.summary, {"state": f"{TITLE}\nfinished", "objective": {"metric": TURNED}})
+    for arguments in (["ls", "--out", str(tmp_path)], ["trials", str(run.path)]):
+        told = in_terminal(arguments)
+        assert b"evil" in told
+        assert not [code for code in (b"\x1b[2J", b"\x1b]0", b"\x07", "\u202e".encode()) if code in told]
+
+
+def in_terminal(arguments: list[str]) -> bytes:
+    """What a command writes to a terminal that is its standard output and error."""
+    ours, theirs = pty.openpty()
+    code = "from abr_tune.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                told += os.read(ours, 4096)
+            except OSError:  # the terminal is closed when the command has ended
+                break
+    os.close(ours)
+    assert process.returncode in {0, 2}
+    return told
