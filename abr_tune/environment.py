@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from abr_tune import __version__
+from abr_tune.cgroups import cpu_quota
 
 LIBRARIES: Final = ("torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pydantic")
 
@@ -37,8 +38,10 @@ def commit() -> str | None:
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores this process may use: those it is bound to, and of these no more than a container's quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return bound if quota is None else max(1, min(bound, int(quota)))
 
 
 def gpus() -> int:

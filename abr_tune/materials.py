@@ -103,6 +103,7 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
             "executor": launch.executor,
             "jobs": 1 if cluster is None else cluster.jobs,
             "storage": _storage(launch),
+            "command": launch.command,
         },
     )
     # A driver that joins is one of several; the run is described by its first.

@@ -8,6 +8,7 @@ from abr_tune.cli.bank import bank
 from abr_tune.cli.compare import compare
 from abr_tune.cli.dashboard import dashboard
 from abr_tune.cli.data import app as data
+from abr_tune.cli.doctor import doctor
 from abr_tune.cli.evaluate import evaluate
 from abr_tune.cli.explain import explain
 from abr_tune.cli.export import export
@@ -59,4 +60,5 @@ app.command()(bank)
 app.command()(replay)
 app.add_typer(data, name="data", help="Make, import and describe recordings.")
 app.command()(schema)
+app.command()(doctor)
 app.command()(version)

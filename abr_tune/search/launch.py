@@ -47,10 +47,20 @@ class Cluster:
     """
 
     def __init__(
-        self, *, jobs: int | None, resources: Resources, address: str | None = None, code: Path | None = None
+        self,
+        *,
+        jobs: int | None,
+        resources: Resources,
+        address: str | None = None,
+        code: Path | None = None,
+        tidy: bool = True,
     ) -> None:
-        """`jobs` at a time; None: as many as the cluster at `address` has room for. `code`: a folder sent to it."""
+        """`jobs` at a time; None: as many as the cluster at `address` has room for. `code`: a folder sent to it.
+
+        `tidy`: what dead runs left on this machine is ended first.
+        """
         self._jobs = jobs
+        self._tidy = tidy
         self._resources = resources
         self._address = address
         self._code = code
@@ -64,6 +74,11 @@ class Cluster:
         self._keeper.start()
         return self
 
+    def wait(self) -> None:
+        """Until Ray answers. Raises `EnvironmentFault` when it could not be started or joined."""
+        self._ready.wait()
+        self._refuse_fault()
+
     @property
     def jobs(self) -> int:
         """Trials at a time; where the cluster decides, this waits for it.
@@ -72,8 +87,7 @@ class Cluster:
             EnvironmentFault: it could not be joined.
         """
         if self._jobs is None:
-            self._ready.wait()
-            self._refuse_fault()
+            self.wait()
         assert self._jobs is not None  # noqa: S101 - known once the cluster is joined
         return self._jobs
 
@@ -132,7 +146,8 @@ class Cluster:
     def _start(self) -> None:
         try:
             os.environ.update(QUIET)
-            sweep()
+            if self._tidy:
+                sweep()
             self._scratch = make_scratch()
             self._connect(self._scratch)
             # Importing Tune takes seconds, better spent here than when the first trial is due.
@@ -151,6 +166,8 @@ class Cluster:
             # A task of the user's own lies beside its space file: the workers must find it there too.
             os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             settings |= {
+                # Without an address, Ray would follow RAY_ADDRESS to somebody's cluster.
+                "address": "local",
                 "num_cpus": self.jobs * self._resources.cpus,
                 "include_dashboard": False,
                 "object_store_memory": _object_store_bytes(),

@@ -1,0 +1,108 @@
+"""The folders of runs and trainings, and who, if anybody, is at work in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from abr_tune.doctor.child import NoAnswer, ask
+from abr_tune.doctor.finding import Place
+from abr_tune.errors import UserError
+from abr_tune.runs import LOCK, RunFolder, driver_of
+
+DEPTH: Final = 2
+"""Folders of stages, and of single trainings, lie so far below the results folder."""
+INSIDE: Final = frozenset({"trials", "confirm", "best"})
+"""Folders of a run, in which there is no other run."""
+SECONDS_FOR_A_STORAGE: Final = 30.0
+
+
+def folders_in(out: Path) -> Iterator[RunFolder]:
+    """Every folder below `out` that is, or was, driven: of runs, their stages, and single trainings."""
+    if not out.is_dir():
+        return
+    for folder, below, files in os.walk(out):
+        here = Path(folder)
+        if LOCK in files or "space.yaml" in files:
+            yield RunFolder(here)
+        deep = len(here.relative_to(out).parts) >= DEPTH
+        below[:] = [] if deep else sorted(name for name in below if name not in INSIDE and not name.startswith("."))
+
+
+def reach(out: str) -> bool:
+    """Whether a results folder is there; a disk that does not answer keeps this waiting."""
+    return os.access(out, os.R_OK) and bool(os.scandir(out))
+
+
+def launch_of(run: RunFolder) -> dict[str, Any]:
+    """How a run was started, as its environment.json says; empty where it does not, or is damaged."""
+    try:
+        said = json.loads(run.environment.read_text(encoding="utf-8"))
+        return dict(said.get("launch") or {})
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def shared_storage(run: RunFolder) -> str | None:
+    """The URL of the storage elsewhere that a run's study is kept in; None when it is its own."""
+    storage = launch_of(run).get("storage")
+    return str(storage) if storage is not None else None
+
+
+def at_work(run: RunFolder, place: Place) -> str | None:
+    """Who drives a run, or may do so for all that is known here; None when certainly nobody does.
+
+    What dead processes left in it may be taken away only then.
+    """
+    try:
+        if (driving := driver_of(run.path)) is not None:
+            return str(driving)
+    except UserError as unreadable:
+        return f"nobody knows who: {unreadable}"
+    if (url := shared_storage(run)) is None:
+        return None
+    try:
+        study = studies_at(url, place).get(run.path.resolve().name, {})
+    except NoAnswer as why:
+        return f"nobody knows who: {url} does not answer ({why})"
+    return next((holder["who"] for holder in study.get("holders", ()) if not holder["dead"]), None)
+
+
+def studies_at(url: str, place: Place) -> dict[str, Any]:
+    """Name -> states of trials and holders of leases, of the studies in a storage elsewhere. Raises `NoAnswer`."""
+    if url not in place.told:
+        try:
+            place.told[url] = ask(read_studies, url, seconds=SECONDS_FOR_A_STORAGE)
+        except NoAnswer as why:
+            place.told[url] = why
+    answer = place.told[url]
+    if isinstance(answer, NoAnswer):
+        raise answer
+    return dict(answer)
+
+
+def read_studies(url: str) -> dict[str, Any]:
+    """In a process of its own: what the studies of a storage hold, and who drives them; nothing is written there."""
+    from optuna.storages._rdb import models
+    from sqlalchemy import create_engine, func, inspect, select
+    from sqlalchemy.orm import Session
+
+    from abr_tune.search.leases import read_holders
+    from abr_tune.search.storage import SECONDS_TO_CONNECT, several_may_write
+
+    engine = create_engine(url, connect_args={"connect_timeout": SECONDS_TO_CONNECT})
+    if not several_may_write(engine) or not inspect(engine).has_table(models.StudyModel.__tablename__):
+        return {}
+    trial, found = models.TrialModel, {}
+    with Session(engine) as session:
+        for study, name in session.execute(select(models.StudyModel.study_id, models.StudyModel.study_name)).all():
+            query = select(trial.state, func.count()).where(trial.study_id == study).group_by(trial.state)
+            states = {state.name: count for state, count in session.execute(query).all()}
+            holders = [
+                {"who": str(each), "dead": each.dead, "silent": each.silent} for each in read_holders(engine, study)
+            ]
+            found[name] = {"states": states, "holders": holders}
+    return found
