@@ -180,7 +180,9 @@ def _progress(
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
-        def see(_training: Training, step: TrialStep) -> None:
+        def see(training: Training, step: TrialStep) -> None:
+            for said in step.notes:
+                console.print(f"{training.folder.name}: {said}", markup=False)
             bar.advance(task, int(step.report.complete))
 
         yield see

@@ -22,6 +22,7 @@ from abr_tune.search.events import (
     TrialRecord,
     TrialStarted,
     VerdictGiven,
+    Warned,
 )
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class Scoreboard:
                 self.paused[number] = self.running.pop(number, Running(""))
             case AlarmRaised(_, why):
                 self.alarm = why
+            case Warned():
+                pass
             case TrialFinished(record):
                 self.running.pop(record.number, None)
                 self.paused.pop(record.number, None)
@@ -306,6 +309,8 @@ def _lines(board: Scoreboard, write: Callable[[str], None]) -> Listener:
             write(line(event, board))
         elif isinstance(event, AlarmRaised):
             write(visible(f"alarm: {event.why}"))
+        elif isinstance(event, Warned):
+            write(visible(f"trial {event.number}: {event.text}"))
 
     return see
 
@@ -315,5 +320,7 @@ def _live(board: Scoreboard, console: Console) -> Listener:
         board.see(event)
         if isinstance(event, TrialFinished) and event.record.state != "complete":
             console.print(line(event, board), markup=False, style="dim", overflow="ellipsis", no_wrap=True)
+        elif isinstance(event, Warned):
+            console.print(visible(f"trial {event.number}: {event.text}"), markup=False)
 
     return see

@@ -12,10 +12,12 @@ Exceptions hold data in `args`, so that they survive the way back from a worker;
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Final
 
 
 class Exit(IntEnum):
@@ -66,11 +68,47 @@ class OurFault(AbrTuneError):
         return f"abr-tune: a fault of ours: {what}\nthe traceback is in {log}"
 
 
+DISK: Final[Mapping[int, str]] = {
+    errno.ENOSPC: "free some and give the same command again",
+    errno.EDQUOT: "free some of the quota and give the same command again",
+}
+"""What the system says of a full disk -> what to do."""
+BARRED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+"""What it says of a place that cannot be written to; of a terminal that was closed as well."""
+
+
+def disk_fault(fault: BaseException, folder: Path | None = None) -> EnvironmentFault | None:
+    """What an exception has to do with the disk, if anything: it is full, or `folder` cannot be written to.
+
+    A library may say so in words of its own, and an exception may come of another.
+    """
+    for each in _chain(fault):
+        place = getattr(each, "filename", None) or folder
+        at = "" if place is None else f" ({place})"
+        for number, remedy in DISK.items():
+            if getattr(each, "errno", None) == number or os.strerror(number) in str(each):
+                return EnvironmentFault(f"{os.strerror(number)}{at}; {remedy}")
+        if isinstance(each, OSError) and each.errno in BARRED and _within(each.filename, folder):
+            return EnvironmentFault(f"{each.strerror}{at}; mend that and give the same command again")
+    return None
+
+
+def _chain(fault: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    each: BaseException | None = fault
+    while each is not None and each not in seen:
+        seen.append(each)
+        yield each
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+
+
+def _within(name: object, folder: Path | None) -> bool:
+    return folder is not None and isinstance(name, str) and Path(name).is_relative_to(folder)
+
+
 def unforeseen(fault: Exception, log: str) -> AbrTuneError:
     """What a command ends with when something was raised that is no message of ours: a full disk is nobody's fault."""
-    if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return EnvironmentFault(f"{fault.strerror}; free some and give the same command again")
-    return OurFault(f"{type(fault).__name__}: {fault}", log)
+    return disk_fault(fault) or OurFault(f"{type(fault).__name__}: {fault}", log)
 
 
 @dataclass(frozen=True, slots=True)

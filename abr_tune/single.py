@@ -142,6 +142,8 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
     with console.status(f"training with seed {config.seed} ..."):
         for outcome in closable(attempt(steps, folder)):
             if isinstance(outcome, TrialStep):
+                for said in outcome.notes:
+                    console.print(said, markup=False)
                 console.print(_line(config, outcome.report), markup=False)
                 for verdict in outcome.verdicts:
                     console.print(f"  {verdict.level}: {verdict.rule}: {verdict.why}", markup=False)

@@ -12,16 +12,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
 from pydantic import BaseModel
 
+from abr_tune.errors import AbrTuneError, disk_fault
+from abr_tune.exhaustion import out_of_memory
+from abr_tune.heard import Heard, heard
 from abr_tune.limits import UNLIMITED, Meter, OverLimit
 from abr_tune.plan.plan import Limits
 from abr_tune.runs import write_atomically
@@ -81,6 +86,8 @@ class TrialStep:
     verdicts: tuple[Verdict, ...] = ()
     spared: bool = False
     """The training goes on although a rule stops it: it has leave to."""
+    notes: tuple[str, ...] = ()
+    """What was logged as a warning on the way to this report."""
 
     @property
     def stop(self) -> Verdict | None:
@@ -95,13 +102,15 @@ class TrialStep:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and words, for the way back from a worker."""
         verdicts = [asdict(verdict) for verdict in self.verdicts]
-        return {"report": self.report.to_json(), "verdicts": verdicts, "spared": self.spared}
+        said = {"notes": self.notes} if self.notes else {}
+        return {"report": self.report.to_json(), "verdicts": verdicts, "spared": self.spared} | said
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TrialStep:
         """The step that `to_json` wrote."""
         verdicts = tuple(Verdict(**each) for each in record["verdicts"])
-        return cls(EpochReport.from_json(record["report"]), verdicts, record["spared"])
+        notes = tuple(record.get("notes", ()))
+        return cls(EpochReport.from_json(record["report"]), verdicts, record["spared"], notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,8 @@ class Crash:
     """The task's code raised: `error` in one line; the whole story is in the folder's `traceback.txt`."""
 
     error: str
+    out_of_memory: bool = False
+    """It could not have the memory it wanted, which it may have another time."""
 
 
 def training_config(
@@ -141,9 +152,10 @@ def run_trial(
 
     Where the folder holds a checkpoint, training goes on from it: the reports of earlier epochs come again from the
     history (those after epoch `since`, and always the last), then new ones. Without one, it begins again and the old
-    history is dropped. `data` is what `task.load` returned, None for a task without data; `config` overrides what
-    `config.yaml` says. Whatever the task raises passes through. A limit that is passed within an epoch cuts it short;
-    an `expendable` process may end itself for it. Seconds of earlier parts are those of the history's reports.
+    history is dropped; so it does where the history is damaged, without which nothing could be judged as before. `data`
+    is what `task.load` returned, None for a task without data; `config` overrides what `config.yaml` says. Whatever the
+    task raises passes through. A limit that is passed within an epoch cuts it short; an `expendable` process may end
+    itself for it. Seconds of earlier parts are those of the history's reports.
     """
     pin_threads(cpus)
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,9 +164,28 @@ def run_trial(
             folder / CONFIG, json.dumps(config or training_config(task.name, options, seed=seed), indent=2) + "\n"
         )
     with_data = {} if data is None else {"data": data}
-    with closing(closable(task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data))) as reports:
-        judging = _Judging(health, baselines, leave, limits, expendable, length_of(options))
-        yield from _judged(reports, folder / HISTORY, judging, since)
+    judging = _Judging(health, baselines, leave, limits, expendable, length_of(options))
+
+    def steps(since: int) -> Iterator[TrialStep]:
+        trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data)
+        with closing(closable(trained)) as reports:
+            yield from _judged(reports, folder / HISTORY, judging, since)
+
+    with heard() as said:
+        try:
+            yield from _told(steps(since), said)
+        except _Gap as gap:
+            said.say(f"{gap}; training begins again")
+            (folder / HISTORY).unlink(missing_ok=True)
+            shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+            yield from _told(steps(0), said)
+
+
+def _told(steps: Iterator[TrialStep], said: Heard) -> Iterator[TrialStep]:
+    """The steps with what was said on the way to each."""
+    with closing(closable(steps)) as told:
+        for step in told:
+            yield replace(step, notes=said.take())
 
 
 def length_of(options: BaseModel) -> int | None:
@@ -167,6 +198,10 @@ def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Cr
     """`steps`, where an exception of the task's own code becomes a last `Crash` and a traceback file.
 
     A task that would report a number that is not finite has diverged rather than failed: its last step is a stop.
+
+    Raises:
+        EnvironmentFault: the disk is full or fails, or `folder` may not be written to, which is no fault of the task's
+            and would end every other training as well.
     """
     with closing(closable(steps)) as guarded:
         while True:
@@ -177,12 +212,27 @@ def attempt(steps: Iterator[TrialStep], folder: Path) -> Iterator[TrialStep | Cr
             except NotFinite as found:
                 yield _diverged(found)
                 return
+            except AbrTuneError:
+                raise
             except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it ends one trial, not the search
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
-                yield Crash(" ".join("".join(traceback.format_exception_only(error)).split()))
+                yield _crash(error, folder)
                 return
             yield step
+
+
+def _crash(error: Exception, folder: Path) -> Crash:
+    if (fault := disk_fault(error, folder)) is not None:
+        raise fault from error
+    told = "".join(traceback.format_exception(error))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TRACEBACK).write_text(told, encoding="utf-8")
+    except OSError as refused:
+        # A library need not say why it could not write: this does.
+        if (fault := disk_fault(refused, folder)) is not None:
+            raise fault from error
+        raise
+    return Crash(" ".join("".join(traceback.format_exception_only(error)).split()), out_of_memory(error))
 
 
 def _diverged(found: NotFinite) -> TrialStep:
@@ -192,16 +242,22 @@ def _diverged(found: NotFinite) -> TrialStep:
     return TrialStep(report, (Verdict(level="stop", rule="non_finite", why=why, epoch=found.epoch, evidence=evidence),))
 
 
+class _Gap(Exception):
+    """The history is not whole up to the checkpoint."""
+
+
 def read_history(path: Path) -> list[EpochReport]:
-    """The reports in a `history.jsonl`; a last line torn by a crash is left out, a missing file is empty."""
+    """The reports in a `history.jsonl`, up to a line that a crash or a disk has damaged; a missing file is empty."""
     if not path.exists():
         return []
     reports = []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
-        if number == len(lines) and not line.endswith("\n"):
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                break
+            reports.append(EpochReport.from_json(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             break
-        reports.append(EpochReport.from_json(json.loads(line)))
     return reports
 
 
@@ -255,15 +311,13 @@ def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since
         first = meter.measured(lambda: next(reports, None), old[-1].epoch + 1 if old else 1)
         if first is None:
             return
-        for earlier in (report for report in old if report.epoch < first.epoch):
+        for earlier in _before(first, old, path, since):
             history.append(earlier)
             if earlier.epoch > since:
                 yield (step := judging.step(history))
                 if step.stop:
                     return
-        known = old == [*history, first]
-        if not known:
-            write_atomically(path, "".join(_line(report) for report in history))
+        known = _agree(path, history, first)
         with path.open("a", encoding="utf-8") as file:
             report: EpochReport | None = first
             while report is not None:
@@ -277,6 +331,34 @@ def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since
                 report = meter.measured(lambda: next(reports, None), report.epoch + 1)
     except OverLimit:
         yield _cut_short(history or old, meter)
+
+
+def _before(first: EpochReport, old: Sequence[EpochReport], path: Path, since: int) -> list[EpochReport]:
+    """The old reports that lead to the first that comes now. Raises `_Gap` when they are not all there."""
+    before = [report for report in old if report.epoch < first.epoch]
+    if _missing(before, first.epoch, known=bool(old) or not since):
+        raise _Gap(f"{path} is damaged: what comes before epoch {first.epoch}, of the checkpoint, is not all there")
+    return before
+
+
+def _agree(path: Path, history: Sequence[EpochReport], first: EpochReport) -> bool:
+    """Whether the file ends with `first`; otherwise it is made to end with what comes before."""
+    text = "".join(_line(report) for report in history)
+    if path.exists() and path.read_bytes() == (text + _line(first)).encode():
+        return True
+    write_atomically(path, text)
+    return False
+
+
+def _missing(before: Sequence[EpochReport], epoch: int, *, known: bool) -> bool:
+    """Whether reports are lost between those `before` a checkpoint and its own, after `epoch`.
+
+    A task may report every few epochs, but never less often than at first. `known`: nothing says there were any.
+    """
+    if not before:
+        return epoch > 1 and not known
+    epochs = [0, *(report.epoch for report in before), epoch]
+    return max(later - earlier for earlier, later in pairwise(epochs)) > epochs[1]
 
 
 def _cut_short(history: Sequence[EpochReport], meter: Meter) -> TrialStep:

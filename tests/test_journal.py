@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from abr_tune.journal import journal
-from abr_tune.search.events import EpochDone, Event, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
+from abr_tune.search.events import EpochDone, Event, TrialFinished, TrialRecord, TrialStarted, VerdictGiven, Warned
 from core.health import Verdict
 from core.report import EpochReport
 
@@ -56,3 +56,20 @@ def test_a_continued_run_appends(tmp_path: Path) -> None:
         with journal(tmp_path / "events.jsonl") as write:
             write(event)
     assert len((tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_line_that_was_torn_is_cut_off_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with journal(path) as write:
+        write(EVENTS[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:25])
+    with journal(path) as write:
+        write(EVENTS[1])
+    lines = [strict(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["event"] for line in lines] == ["trial_started", "epoch"]
+    path.write_bytes(b'{"torn')
+    with journal(path) as write:
+        write(Warned(3, "checkpoint x is damaged"))
+    [line] = [strict(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert (line["event"], line["number"], line["text"]) == ("warning", 3, "checkpoint x is damaged")

@@ -52,6 +52,7 @@ def test_a_full_disk_is_no_fault_of_ours() -> None:
     full = unforeseen(OSError(errno.ENOSPC, "No space left on device"), "run.log")
     assert (type(full), full.exit) == (EnvironmentFault, Exit.ENVIRONMENT)
     assert str(full) == "No space left on device; free some and give the same command again"
+    # So says a terminal that was closed.
     assert isinstance(unforeseen(OSError(errno.EIO, "Input/output error"), "run.log"), OurFault)
     assert isinstance(unforeseen(ValueError("a bug"), "run.log"), OurFault)
 

@@ -1,6 +1,9 @@
 """One training in a folder: what is on disk, what is yielded, and what an interruption leaves."""
 
+import errno
 import json
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from abr_tune.errors import EnvironmentFault
 from abr_tune.trial import Crash, TrialStep, attempt, plain, read_history, run_trial
 from core.health import HealthOptions
 from core.report import EpochReport
-from tests.search.tasks import BASELINES, Rare, RareOptions
+from tests.search.tasks import BASELINES, METRIC, Rare, RareOptions
 
 
 def steps_of(folder: Path, *, seed: int = 3, since: int = 0, **options):
@@ -93,6 +97,134 @@ def test_a_report_lost_between_checkpoint_and_history_comes_back(tmp_path: Path,
     path.write_text("".join(lines[:3]) + ("" if damage == "lost" else lines[3][:20]))
     assert epochs(steps_of(tmp_path, since=3)) == [4, 5, 6]
     assert [report.epoch for report in read_history(path)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [*lines[:1], b"x" * 30 + lines[1][30:], *lines[2:]],
+        lambda lines: lines[:2],
+        lambda lines: [*lines[:2], lines[2][:40]],
+        lambda lines: [lines[0], *lines[2:]],
+        lambda lines: [],
+    ],
+    ids=["words", "lines lost", "torn", "a line lost", "empty"],
+)
+def test_where_the_history_is_damaged_training_begins_again_and_ends_the_same(tmp_path: Path, damage) -> None:
+    whole = list(steps_of(tmp_path / "whole"))
+    part = steps_of(tmp_path / "parts")
+    for _ in range(5):
+        next(part)
+    part.close()
+    path = tmp_path / "parts/history.jsonl"
+    path.write_bytes(b"".join(damage(path.read_bytes().splitlines(keepends=True))))
+    again = list(steps_of(tmp_path / "parts", since=4))
+    assert [step.report for step in again] == [step.report for step in whole]
+    assert "history.jsonl is damaged" in again[0].notes[0]
+    assert again[0].notes[0].endswith("training begins again")
+    assert not any(step.notes for step in again[1:])
+    assert path.read_text() == (tmp_path / "whole/history.jsonl").read_text()
+
+
+def test_a_torn_line_after_the_checkpoint_is_no_damage(tmp_path: Path) -> None:
+    """A full disk tore the line of an epoch whose checkpoint is damaged as well."""
+    whole = list(steps_of(tmp_path / "whole"))
+    part = steps_of(tmp_path / "parts")
+    for _ in range(3):
+        next(part)
+    part.close()
+    path = tmp_path / "parts/history.jsonl"
+    with path.open("a") as file:
+        file.write('{"epoch": 4, "pha')
+    assert list(steps_of(tmp_path / "parts", since=3)) == whole[2:]
+    assert path.read_text() == (tmp_path / "whole/history.jsonl").read_text()
+
+
+class EveryFew(Rare):
+    """Reports every third epoch, and says so in its checkpoint."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def train(self, options: RareOptions, *, seed: int, checkpoint: Path):
+        done = int((checkpoint / "done").read_text()) if (checkpoint / "done").exists() else 0
+        for epoch in range(max(done, self.every), options.epochs + 1, self.every):
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            (checkpoint / "done").write_text(str(epoch))
+            yield EpochReport(epoch=epoch, phase="all", metrics={METRIC: 0.9})
+
+
+def test_a_task_that_reports_now_and_then_has_no_damaged_history(tmp_path: Path) -> None:
+    given = {"seed": 0, "folder": tmp_path, "data": None, "health": HealthOptions(), "baselines": BASELINES}
+    steps = run_trial(EveryFew(3), RareOptions(epochs=9), **given)
+    assert epochs([next(steps), next(steps)]) == [3, 6]
+    steps.close()
+    again = list(run_trial(EveryFew(3), RareOptions(epochs=9), since=6, **given))
+    assert epochs(again) == [6, 9]
+    assert not again[0].notes
+
+
+class Warns(Rare):
+    """Logs as what trains does."""
+
+    def train(self, options: RareOptions, *, seed: int, checkpoint: Path):
+        logging.getLogger("core.training").warning("the first %s", "word")
+        yield EpochReport(epoch=1, phase="all", metrics={METRIC: 0.9})
+        yield EpochReport(epoch=2, phase="all", metrics={METRIC: 0.9})
+        logging.getLogger("core.training").info("no warning")
+        logging.getLogger("core.training").warning("another")
+        yield EpochReport(epoch=3, phase="all", metrics={METRIC: 0.9})
+
+
+def test_what_trains_is_heard_by_the_steps(tmp_path: Path) -> None:
+    given = {"seed": 0, "folder": tmp_path, "data": None, "health": HealthOptions(), "baselines": BASELINES}
+    steps = list(run_trial(Warns(), RareOptions(), **given))
+    assert [step.notes for step in steps] == [("the first word",), (), ("another",)]
+    assert TrialStep.from_json(json.loads(json.dumps(steps[0].to_json()))) == steps[0]
+    assert not logging.getLogger("core").handlers
+
+
+def raises(error: Exception):
+    def steps():
+        yield TrialStep(EpochReport(epoch=1, phase="all"))
+        raise error
+
+    return steps()
+
+
+def hidden() -> Exception:
+    """As a library says it that has its own exceptions."""
+    error = RuntimeError("cannot write the file")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device", "weights.bin")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/far/x"), r"No space left on device \(/far/x\); free some"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "free some of the quota"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "free some and give the same command"),
+        (hidden(), r"weights\.bin\); free some"),
+    ],
+    ids=["full", "quota", "in words", "hidden"],
+)
+def test_a_full_disk_is_no_crash_of_the_task(tmp_path: Path, error: Exception, said: str) -> None:
+    outcomes = attempt(raises(error), tmp_path)
+    next(outcomes)
+    with pytest.raises(EnvironmentFault, match=said):
+        next(outcomes)
+    assert not (tmp_path / "traceback.txt").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+def test_a_folder_that_cannot_be_written_to_is_no_crash_but_other_files_are_the_users(
+    tmp_path: Path, number: int
+) -> None:
+    inside, outside = (OSError(number, os.strerror(number), str(place)) for place in (tmp_path / "checkpoint/x", "/x"))
+    with pytest.raises(EnvironmentFault, match="mend that and give the same command again"):
+        list(attempt(raises(inside), tmp_path))
+    assert isinstance(list(attempt(raises(outside), tmp_path))[-1], Crash)
 
 
 def test_without_a_checkpoint_the_old_history_is_dropped(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from abr_tune.runs import RunFolder
 from abr_tune.search.contest import Contest
 from abr_tune.search.earlier import Earlier
 from abr_tune.search.ending import OpenTrial, ending_of, failed, observation, pruned
-from abr_tune.search.events import EpochDone, Listener, TrialFinished, TrialPaused, TrialStarted, VerdictGiven
+from abr_tune.search.events import EpochDone, Listener, TrialFinished, TrialPaused, TrialStarted, VerdictGiven, Warned
 from abr_tune.search.executor import Job, Ruling
 from abr_tune.search.fidelity import point_of
 from abr_tune.search.jobs import Jobs
@@ -166,6 +166,8 @@ class Driver:
             trial.last = report
         trial.broken = None if report.complete else report
         trial.verdict, told = self._trust.judge(trial, step)
+        for said in step.notes:
+            self._listener(Warned(key, said))
         for verdict in told:
             self._listener(VerdictGiven(key, verdict))
         return "stop" if trial.verdict is not None else self._rank(trial)

@@ -77,6 +77,14 @@ class VerdictGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """What trains a trial logged a warning: a damaged checkpoint was passed over, for one."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrialPaused:
     """A trial waits at a rung until it is promoted or the search is over."""
 
@@ -99,5 +107,5 @@ class TrialFinished:
     record: TrialRecord
 
 
-Event = TrialStarted | EpochDone | VerdictGiven | TrialPaused | AlarmRaised | TrialFinished
+Event = TrialStarted | EpochDone | VerdictGiven | Warned | TrialPaused | AlarmRaised | TrialFinished
 Listener = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ from core.health import Verdict
 from core.report import EpochReport
 
 SECONDS_BETWEEN_LOOKS: Final = 1.0
+log = logging.getLogger(__name__)
+
 """How often a driver that has nothing to train looks for what the others leave."""
 
 
@@ -233,6 +236,8 @@ class _Trainings:
             return "go_on"
         self._stopped[key] = step.stop
         return "stop"
+        for said in step.notes:
+            log.warning("%s: %s", self._trainings[key].folder, said)
 
     def finish(self, key: int) -> None:
         """The training has ended."""

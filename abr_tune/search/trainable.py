@@ -10,6 +10,7 @@ from typing import Any, Final
 import ray
 from ray import tune
 
+from abr_tune.errors import EnvironmentFault
 from abr_tune.search.executor import Job, Shared
 from abr_tune.search.fidelity import age_of
 from abr_tune.search.orphans import sweep
@@ -20,6 +21,9 @@ from core.report import EpochReport
 JOB: Final = "job"
 STEPS: Final = "steps"
 ERROR: Final = "error"
+OUT_OF_MEMORY: Final = "out_of_memory"
+FAULT: Final = "fault"
+"""What ends the search, not only this training: the disk of the worker is full, for one."""
 DONE: Final = "done"
 FILES: Final = "files"
 SECONDS_PER_CHUNK: Final = 1.0
@@ -92,6 +96,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train for about a second, or until a ruling is due, the training ends or the task's code raises."""
         steps: list[TrialStep] = []
+        try:
+            return self._chunk(steps)
+        except EnvironmentFault as fault:
+            # Not packed: there may be no room for it.
+            return {STEPS: json.dumps([step.to_json() for step in steps]), DONE: True, FAULT: str(fault)}
+
+    def _chunk(self, steps: list[TrialStep]) -> dict[str, Any]:
         until = time.monotonic() + SECONDS_PER_CHUNK
         for outcome in self._outcomes:
             if isinstance(outcome, Crash):
