@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from abr_tune.annotate import annotate
-from abr_tune.borders import refuse_links
 from abr_tune.confirm import confirm
 from abr_tune.console import Scoreboard, stderr_console, watching
 from abr_tune.errors import Exit
@@ -61,7 +60,6 @@ def run(plan: Plan, launch: Launch) -> Exit:
     if launch.address is None:
         refuse_missing_resources(plan.resources)
     refuse_remote(launch.storage, folder.path)
-    refuse_links(folder.path)
     if launch.storage is not None:
         remember(launch.storage)
     with (
