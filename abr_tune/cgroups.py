@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 Controller = Literal["cpu", "memory", "pids"]
+SELF: Final = Path("/proc/self")
 UNLIMITED: Final = 2**60
 """Version 1 says a number beyond all memory where it means none."""
 
@@ -22,10 +23,10 @@ class Memory:
     """Bytes of it that are not in use; files that were only read count as free."""
 
 
-def cpu_quota() -> float | None:
+def cpu_quota(proc: Path = SELF) -> float | None:
     """Cores' worth of time this process may use; None without a limit."""
     quotas = []
-    for folder, version in groups("cpu"):
+    for folder, version in groups("cpu", proc):
         if version == 2:
             quota, _, period = _read(folder / "cpu.max").partition(" ")
         else:
@@ -35,10 +36,10 @@ def cpu_quota() -> float | None:
     return min(quotas, default=None)
 
 
-def memory() -> Memory | None:
+def memory(proc: Path = SELF) -> Memory | None:
     """The memory this process and those beside it may have; None without a limit."""
     found = []
-    for folder, version in groups("memory"):
+    for folder, version in groups("memory", proc):
         limit, usage = (
             ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
         )
@@ -49,17 +50,17 @@ def memory() -> Memory | None:
     return min(found, key=lambda each: each.free, default=None)
 
 
-def pids() -> tuple[int, int] | None:
+def pids(proc: Path = SELF) -> tuple[int, int] | None:
     """How many threads the group may have, and has; None without a limit."""
     found = [
         (int(most), int(has))
-        for folder, _version in groups("pids")
+        for folder, _version in groups("pids", proc)
         if (most := _read(folder / "pids.max")).isdecimal() and (has := _read(folder / "pids.current")).isdecimal()
     ]
     return min(found, key=lambda each: each[0] - each[1], default=None)
 
 
-def groups(controller: Controller, proc: Path = Path("/proc/self")) -> Iterator[tuple[Path, int]]:
+def groups(controller: Controller, proc: Path = SELF) -> Iterator[tuple[Path, int]]:
     """The folders of this process's group and of those around it, with the version; none where there are no groups."""
     mounts = list(_mounts(proc / "mountinfo"))
     for line in _read(proc / "cgroup").splitlines():

@@ -22,10 +22,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from benchmarks.battery import orphans
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
-PARTS: Final[Mapping[str, Part]] = {}
+PARTS: Final[Mapping[str, Part]] = {
+    "orphans": orphans.orphans,
+}
 """The longest first, so that none is left alone at the end."""
 AT_A_TIME: Final = 2
 COLUMNS: Final = ("", "fault", "times", "promised", "happened")

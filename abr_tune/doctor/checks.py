@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from abr_tune.doctor import database, disk, engine, gpu, machine, packages, remains, standing, studies, words
-from abr_tune.doctor.child import NoAnswer, ask
+from abr_tune.doctor.child import NoAnswer, ask, hush
 from abr_tune.doctor.finding import Finding, Kept, Level, Look, Place, warning
 from abr_tune.errors import AbrTuneError
 
@@ -137,6 +137,8 @@ def examine(
         if any(CHECKS[name].slow for name in chosen):
             pool = stack.enter_context(ThreadPoolExecutor())
             slow = {name: pool.submit(_carried_out, name, place) for name in chosen if CHECKS[name].slow}
+        # Whoever interrupts this does not wait for Ray to start.
+        stack.callback(hush)
         for name in chosen:
             if CHECKS[name].in_results and unreachable is not None:
                 found[name] = [unreachable]

@@ -16,6 +16,8 @@ from typing import Any, Final
 CLIENT: Final = re.compile(r"\(\w+\.\w+\) ")
 """What SQLAlchemy puts before the words of a database's client."""
 
+_asked: set[subprocess.Popen[str]] = set()
+
 
 class NoAnswer(Exception):
     """A question was not answered; the message says why, `pid` who was asked."""
@@ -39,12 +41,14 @@ def ask(call: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
     process = subprocess.Popen(  # noqa: S603 - this Python, with names of functions
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
     )
+    _asked.add(process)
     try:
         said, aside = process.communicate(json.dumps(arguments), timeout=seconds)
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"no answer within {seconds:g} s", process.pid) from None
     finally:
         _end(process)
+        _asked.discard(process)
     if process.returncode < 0:
         raise NoAnswer(f"the process that was asked crashed ({_signal_name(-process.returncode)})", process.pid)
     if process.returncode or not said:
@@ -56,10 +60,15 @@ def ask(call: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
     return answer["returned"]
 
 
+def hush() -> None:
+    """End everybody who is being asked, in whichever thread: nobody waits for the answers any more."""
+    for process in tuple(_asked):
+        _kill(process)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """Whatever the process started in its session ends with it."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with suppress(OSError):
@@ -67,6 +76,11 @@ def _end(process: subprocess.Popen[str]) -> None:
     # A process that hangs in the system cannot be ended; it is not waited for.
     with suppress(subprocess.TimeoutExpired):
         process.wait(1)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _said(fault: Exception) -> str:
