@@ -35,7 +35,6 @@ from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
 from abr_tune.search.archive import read_records, storage_of
 from abr_tune.search.events import EpochDone, Event, TrialRecord, Warned
-from abr_tune.search.known import remember
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
 from abr_tune.summary import Spent, sentences, summarise
@@ -60,8 +59,6 @@ def run(plan: Plan, launch: Launch) -> Exit:
     if launch.address is None:
         refuse_missing_resources(plan.resources)
     refuse_remote(launch.storage, folder.path)
-    if launch.storage is not None:
-        remember(launch.storage)
     with (
         nothing_left_of_a_refusal(folder),
         sole_driver(folder.path, join=launch.join) as first,
