@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, get_args
 
 import numpy as np
@@ -61,13 +61,19 @@ class DataMistakes(ValueError):
         return "\n".join(f"{self.source}: {problem}" for problem in self.problems)
 
 
-def check(recordings: Recordings, source: str = "recordings") -> Recordings:
+def check(
+    recordings: Recordings, source: str = "recordings", rows: Sequence[int] | NDArray[np.int64] | None = None
+) -> Recordings:
     """The recordings themselves, if they make sense.
+
+    `rows` are the places of the recordings in the file where some of it were left out.
 
     Raises:
         DataMistakes: everything `find_problems` found.
     """
     if problems := find_problems(recordings):
+        if rows is not None:
+            problems = tuple(p if p.row is None else replace(p, row=int(rows[p.row])) for p in problems)
         raise DataMistakes(source, problems)
     return recordings
 
@@ -76,8 +82,9 @@ def find_problems(recordings: Recordings) -> tuple[DataProblem, ...]:
     """Everything about the values of a table that cannot be right."""
     problems = list(_table_problems(recordings))
     if len(recordings) and recordings.samples:
-        for rule in (_signal_problems, _static_problems, _label_problems, _peak_problems):
-            problems += rule(recordings)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities are told of, their differences are not
+            for rule in (_signal_problems, _static_problems, _label_problems, _peak_problems):
+                problems += rule(recordings)
     return tuple(problems)
 
 
@@ -109,6 +116,9 @@ def _table_problems(r: Recordings) -> Iterator[DataProblem]:
         yield DataProblem(f"the unit {r.unit!r} is not one of {', '.join(get_args(SignalUnit))}", column="unit")
     if len(set(r.class_names)) != len(r.class_names):
         yield DataProblem("a class is named twice", column="class_names")
+    for name, value in r.facts.items():
+        if not np.isfinite(value):
+            yield DataProblem(f"{name} is {value}", column="facts")
 
 
 TYPICAL_RANGE_UV: Final = (2e-3, 200.0)

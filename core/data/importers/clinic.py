@@ -7,20 +7,16 @@ intensity, stimulus rate, FMP; standardised by `scaler`), `signal`, `v_peak` (la
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.apart import open_apart
 from core.data.check import DataMistakes, DataProblem, check
-from core.data.importers.clinic_child import LAYOUT
 from core.data.recordings import STATIC, Recordings
 
 SAMPLING_RATE_HZ: Final = 15_000.0
@@ -32,45 +28,19 @@ CLASS_NAMES: Final = ("NORMAL", "NÖROPATİ", "SNİK", "TOTAL", "İTİK")
 def unpickle_clinic(files: Sequence[Path]) -> Recordings:
     """The recordings in the clinic's pickle. Opening it runs whatever code the file brings: only for trusted files.
 
-    It is opened in a child process, from which only plain arrays come back. Flat recordings, which the clinic's
-    preparation writes as zeros, are left out and counted in the notes.
+    It is opened in a process of its own (see `core.data.apart`), from which only plain arrays come back. Flat
+    recordings, which the clinic's preparation writes as zeros, are left out and counted in the notes.
 
     Raises:
-        DataMistakes: the child died, the layout is another, or the values make no sense.
+        DataMistakes: that process died, the layout is another, or the values make no sense.
     """
     (file,) = files
-    with tempfile.TemporaryDirectory(prefix="abr-tune-") as folder:
-        plain = Path(folder) / "plain.npz"
-        _open_in_child(file, plain)
-        with np.load(plain, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    header = json.loads(str(arrays["header"]))
-    return check(_table(file, arrays, header), str(file))
-
-
-def _open_in_child(file: Path, plain: Path) -> None:
-    child = Path(__file__).with_name("clinic_child.py")
-    # -P: the child's folder holds modules named like those of the standard library.
-    command = [sys.executable, "-P", str(child), str(file.absolute()), str(plain)]
-    done = subprocess.run(  # noqa: S603  (our own program; the file is only an argument)
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-    )
-    lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-    if done.returncode == LAYOUT:
-        raise DataMistakes(str(file), [DataProblem(line) for line in lines])
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        hint = "probably out of memory" if name == "SIGKILL" else None
-        raise DataMistakes(
-            str(file), [DataProblem(f"the process that opened the pickle was ended by {name}", hint=hint)]
-        )
-    if done.returncode or not plain.exists():
-        hint = (
-            "install the package it names"
-            if "ModuleNotFoundError" in lines[-1]
-            else "is it the clinic's joblib file, and whole?"
-        )
-        raise DataMistakes(str(file), [DataProblem(f"the process that opened the pickle died: {lines[-1]}", hint=hint)])
+    found = open_apart("clinic", files)
+    table = _table(file, dict(found.arrays), dict(found.header))
+    recorded_N = np.ptp(table.signal, axis=1) != 0
+    if flat := int((~recorded_N).sum()):
+        table = replace(table, notes=(*table.notes, f"{flat} flat recordings were left out."))
+    return check(table.take(recorded_N), str(file), np.flatnonzero(recorded_N))
 
 
 def _table(file: Path, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Recordings:
@@ -78,31 +48,27 @@ def _table(file: Path, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) 
     seen = arrays["v_peak_mask"] != 0
     latency = np.where(seen[:, 0], arrays["v_peak"][:, 0], np.nan)
     amplitude = np.where(seen.all(axis=1), arrays["v_peak"][:, 1], np.nan)
-    flat_N = np.ptp(waveform, axis=1) == 0
-    recordings = Recordings(
+    return Recordings(
         signal=waveform,
         sampling_rate_hz=SAMPLING_RATE_HZ,
         unit="z",
         patient=arrays["patient"],
         static=_physical(file, arrays["static_params"], header).astype(np.float32),
         class_names=tuple(header["classes"]) or CLASS_NAMES,
-        hearing_class=arrays["target"].astype(np.int64),
-        threshold_db=arrays["threshold"].astype(np.float32),
+        hearing_class=arrays["target"][:, 0].astype(np.int64),
+        threshold_db=arrays["clinical_threshold"][:, 0].astype(np.float32),
         peak_exist=seen[:, 0].astype(np.float32),
         peak_latency_ms=latency.astype(np.float32),
         peak_amplitude_uv=amplitude.astype(np.float32),
         origin="clinic",
-        notes=_notes(int(flat_N.sum())),
+        notes=_NOTES,
     )
-    return recordings.take(~flat_N)
 
 
-def _notes(flat: int) -> tuple[str, ...]:
-    notes = (
-        "Wave V without a label counts as not visible.",
-        "The threshold label was derived from class, intensity and wave V plus noise.",
-    )
-    return (*notes, f"{flat} flat recordings were left out.") if flat else notes
+_NOTES: Final = (
+    "Wave V without a label counts as not visible.",
+    "The threshold label was derived from class, intensity and wave V plus noise.",
+)
 
 
 def _physical(file: Path, static_NS: NDArray[np.float64], header: dict[str, Any]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ Columns may stand in any order and the optional ones may be absent; an empty cel
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.check import DataMistakes, DataProblem, at_rows, find_problems
+from core.data.check import SHOWN, DataMistakes, DataProblem, at_rows, find_problems
 from core.data.concatenate import concatenate
 from core.data.importers.sheet import Sheet, read_sheet
 from core.data.recordings import STATIC, Recordings
@@ -58,11 +59,12 @@ def read_csv(files: Sequence[Path]) -> Recordings:
     return concatenate([_table(sheet, tuple(names)) for sheet in sheets], [str(file) for file in files])
 
 
+_SAMPLE: Final = re.compile(r"s(0|[1-9][0-9]{0,8})")
+
+
 def _samples(frame: pd.DataFrame) -> list[str]:
     """The sample columns in the order of time."""
-    return sorted(
-        (name for name in map(str, frame.columns) if re.fullmatch(r"s\d+", name)), key=lambda name: int(name[1:])
-    )
+    return sorted((name for name in map(str, frame.columns) if _SAMPLE.fullmatch(name)), key=lambda name: int(name[1:]))
 
 
 def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
@@ -78,26 +80,38 @@ def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
             first = frame[name].dropna().iloc[0]
             row = int(np.flatnonzero((frame[name] != first).to_numpy())[0])
             yield DataProblem(f"{first} at first, {frame[name].iloc[row]} here", line=sheet.lines[row], column=name)
+    yield from sheet.in_lines(_name_problems(frame))
     if "patient" in frame:
         yield from sheet.in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
 
 
 def _column_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
     samples = _samples(frame)
-    for name in map(str, frame.columns):
-        if name not in COLUMNS and name not in samples:
-            near = get_close_matches(name, COLUMNS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(COLUMNS)} and s0, s1, ..."
-            yield DataProblem(f"unknown column {name!r}", line=1, hint=hint)
+    unknown = [name for name in map(str, frame.columns) if name not in COLUMNS and not _SAMPLE.fullmatch(name)]
+    for name in unknown[:SHOWN]:
+        near = _meant(name)
+        hint = f"did you mean {near}?" if near else f"known are {', '.join(COLUMNS)} and s0, s1, ..."
+        yield DataProblem(f"unknown column {name!r}", line=1, hint=hint)
+    if len(unknown) > SHOWN:
+        yield DataProblem(f"{len(unknown) - SHOWN} more unknown columns", line=1)
     for name in REQUIRED:
         if name not in frame:
             yield DataProblem(f"the column {name} is missing", line=1)
     if not samples:
         yield DataProblem("there are no samples", line=1, hint="name their columns s0, s1, ...")
-    elif gaps := sorted(set(range(int(samples[-1][1:]) + 1)) - {int(name[1:]) for name in samples}):
-        yield DataProblem(f"the column s{gaps[0]} is missing", line=1)
+    elif gap := next((f"s{index}" for index, name in enumerate(samples) if name != f"s{index}"), None):
+        yield DataProblem(f"the column {gap} is missing", line=1)
     if not len(frame):
-        yield DataProblem("there are no recordings")
+        yield DataProblem("there are no recordings", line=1, hint="only the header is there")
+
+
+def _meant(name: str) -> str | None:
+    """The column that a misspelt name stands for."""
+    plain = name.strip().lower()
+    if plain in COLUMNS or _SAMPLE.fullmatch(plain):
+        return plain
+    near = get_close_matches(plain, COLUMNS, n=1)
+    return near[0] if near else None
 
 
 def _cell_problems(column: pd.Series[Any], name: str, *, required: bool) -> Iterator[DataProblem]:
@@ -105,17 +119,39 @@ def _cell_problems(column: pd.Series[Any], name: str, *, required: bool) -> Iter
 
     wrong_N = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
     for problem in at_rows(wrong_N, name, "not a number"):
-        cell = None if problem.row is None else f"{str(column.iloc[problem.row])!r} is not a number"
-        yield replace(problem, message=cell or problem.message)
+        if problem.row is None:
+            yield problem
+            continue
+        cell = str(column.iloc[problem.row])
+        hint = DECIMALS if _SEPARATED.fullmatch(cell.strip()) else None
+        yield replace(problem, message=f"{cell[:40]!r} is not a number", hint=hint)
     if required:
         yield from at_rows(column.isna().to_numpy(), name, "the number is missing")
+
+
+_SEPARATED: Final = re.compile(r"[-+−]?[0-9]+([.,'’  ][0-9]+)+(e[-+]?[0-9]+)?", re.IGNORECASE)
+DECIMALS: Final = "write numbers with a decimal point and without separators of thousands"
+
+
+def _name_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
+    """Classes that are one class in two spellings."""
+    spelt: dict[str, str] = {}
+    for name in [] if "class" not in frame else frame["class"].dropna().unique():
+        first = spelt.setdefault(" ".join(unicodedata.normalize("NFC", name).casefold().split()), name)
+        if first != name:
+            row = int(np.flatnonzero((frame["class"] == name).to_numpy())[0])
+            told = f"{name!r} and {first!r} differ only in case or spaces"
+            yield DataProblem(told, row=row, column="class", hint="spell them alike")
 
 
 def _table(sheet: Sheet, class_names: tuple[str, ...]) -> Recordings:
     frame, count = sheet.frame, len(sheet.frame)
 
     def numbers(name: str) -> NDArray[np.float32]:
-        return frame[name].to_numpy(np.float32) if name in frame else np.full(count, np.nan, np.float32)
+        if name not in frame:
+            return np.full(count, np.nan, np.float32)
+        with np.errstate(over="ignore"):  # a number beyond single precision becomes infinite, and is told of as that
+            return frame[name].to_numpy(np.float32)
 
     columns: dict[str, Any] = {name: numbers(name) for name in LABELS}
     columns |= {name: numbers(name) for name in EXTRA if name in frame}

@@ -8,6 +8,7 @@ one patient id, `<folder>/<animal>`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from core.data.check import DataMistakes, DataProblem, check
 from core.data.concatenate import concatenate
 from core.data.recordings import STATIC, Recordings
 
+log = logging.getLogger(__name__)
+
 _PERIOD: Final = re.compile(r"SAMPLE \(.{1,2}sec\):\s*([0-9.]+)")
 _FREQUENCY: Final = re.compile(r"FREQ:\s*([0-9.]+)")
 _RATE: Final = re.compile(r"REP RATE \(/sec\):\s*([0-9.]+)")
@@ -28,6 +31,10 @@ _AVERAGES: Final = re.compile(r"# AVERAGES:\s*([0-9]+)")
 _LEVELS: Final = re.compile(r":LEVELS:([-0-9.;]+)")
 _THRESHOLD: Final = re.compile(r":Threshold:\s*([-0-9.]+)")
 _ANIMAL: Final = re.compile(r"[A-Za-z]+-(.+)-[^-]+")
+
+_POINT: Final = "write numbers with a decimal point and without separators of thousands"
+LARGEST: Final = 256 * 2**20
+"""Bytes of a text file that are read: these hold some hundred kilobytes."""
 
 _NOTE: Final = (
     "Levels and thresholds are dB SPL of tone pips in animals, kept where human recordings have dB nHL of clicks: the "
@@ -67,7 +74,10 @@ def read_epl(files: Sequence[Path]) -> Recordings:
         if run.period_us != runs[other].period_us or samples < 0.9 * run.signal_LT.shape[1]:
             problem = DataProblem(f"{run}, but {other} has {runs[other]}", hint="import files of one kind at a time")
             raise DataMistakes(str(file), [problem])
-    tables = [check(_table(file, run, samples), str(file)) for file, run in runs.items()]
+    tables = [
+        check(_table(file, run, samples), str(file), np.flatnonzero(run.signal_LT.any(axis=1)))
+        for file, run in runs.items()
+    ]
     return concatenate(tables, [str(file) for file in files])
 
 
@@ -107,6 +117,9 @@ def _table(file: Path, run: _Run, samples: int) -> Recordings:
 
 
 def _parse(file: Path) -> _Run:
+    log.debug("%s\tthe text", file)
+    if file.stat().st_size > LARGEST:
+        raise DataMistakes(str(file), [DataProblem(f"larger than {LARGEST // 2**20} MiB: no text file of recordings")])
     text = file.read_text(encoding="latin-1")
     header, separator, body = text.partition(":DATA")
     if not text.startswith(":RUN-") or not separator:
@@ -118,22 +131,42 @@ def _parse(file: Path) -> _Run:
     absent = [name for name, found in (("LEVELS", levels), ("SAMPLE (µsec)", period)) if found is None]
     if levels is None or period is None:
         raise DataMistakes(str(file), [DataProblem(f"the header lacks {' and '.join(absent)}", line=1)])
-    level_L = np.array([float(level) for level in levels[1].split(";") if level], np.float32)
+    level_L = [_float(file, "LEVELS", level, header, levels.start()) for level in levels[1].split(";") if level]
+    if not level_L:
+        raise DataMistakes(
+            str(file), [DataProblem("names no level", column="LEVELS", line=_line(header, levels.start()))]
+        )
+    period_us = _number(file, "SAMPLE (µsec)", _PERIOD, header)
+    if not period_us > 0:
+        told = f"the samples cannot be {period_us:g} µs apart"
+        raise DataMistakes(str(file), [DataProblem(told, column="SAMPLE (µsec)", line=_line(header, period.start()))])
     return _Run(
         signal_LT=_samples(file, header, body, len(level_L)),
-        level_L=level_L,
-        period_us=float(period[1]),
-        frequency_khz=_number(_FREQUENCY, header),
-        rate_per_s=_number(_RATE, header),
-        averages=_number(_AVERAGES, header),
-        threshold_db=_number(_THRESHOLD, header),
+        level_L=np.array(level_L, np.float32),
+        period_us=period_us,
+        frequency_khz=_number(file, "FREQ", _FREQUENCY, header),
+        rate_per_s=_number(file, "REP RATE (/sec)", _RATE, header),
+        averages=_number(file, "# AVERAGES", _AVERAGES, header),
+        threshold_db=_number(file, "Threshold", _THRESHOLD, header),
     )
 
 
-def _number(pattern: re.Pattern[str], header: str) -> float:
+def _number(file: Path, name: str, pattern: re.Pattern[str], header: str) -> float:
     """A number of the header; NaN where the header does not give it."""
     found = pattern.search(header)
-    return float(found[1]) if found else float("nan")
+    return _float(file, name, found[1], header, found.start()) if found else float("nan")
+
+
+def _float(file: Path, name: str, text: str, header: str, at: int) -> float:
+    try:
+        return float(text)
+    except ValueError as fault:
+        raise DataMistakes(str(file), [DataProblem(str(fault), column=name, line=_line(header, at))]) from fault
+
+
+def _line(header: str, at: int) -> int:
+    """Line of a place in the header, which separates lines in any of three ways."""
+    return len(header[:at].splitlines()) + (header[:at].endswith(("\r", "\n")) or not at)
 
 
 def _samples(file: Path, header: str, body: str, levels: int) -> NDArray[np.float32]:
@@ -146,7 +179,8 @@ def _samples(file: Path, header: str, body: str, levels: int) -> NDArray[np.floa
         try:
             values = [float(cell) for cell in cells]
         except ValueError as fault:
-            problems.append(DataProblem(str(fault), line=number))
+            comma = any("," in cell for cell in cells)
+            problems.append(DataProblem(str(fault), line=number, hint=_POINT if comma else None))
             continue
         if cells and len(cells) != levels:
             problems.append(DataProblem(f"{len(cells)} numbers, but the header names {levels} levels", line=number))
@@ -157,4 +191,5 @@ def _samples(file: Path, header: str, body: str, levels: int) -> NDArray[np.floa
     if problems:
         rest = [DataProblem(f"{len(problems) - 5} more lines like these")] if len(problems) > 5 else []
         raise DataMistakes(str(file), problems[:5] + rest)
-    return np.array(rows, np.float32).T
+    with np.errstate(over="ignore"):  # a number beyond single precision becomes infinite, and is told of as that
+        return np.array(rows, np.float32).T

@@ -10,7 +10,7 @@ position on, so that `time_ms` starts at the stimulus; samples before 0 ms, if a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.check import DataMistakes, DataProblem, check
-from core.data.files import arrays_in, readable
+from core.data.archive import arrays_in
+from core.data.check import BOUNDS, SHOWN, DataMistakes, DataProblem, at_rows, check
+from core.data.files import readable
 from core.data.recordings import STATIC, Recordings
 
 INDEPENDENT_SWEEPS: Final = (500, 1000, 2000)
@@ -146,18 +147,43 @@ def _agreement(readings_ES: NDArray[Any]) -> ExpertAgreement:
 
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
-    arrays = arrays_in(readable(file), tuple(_ARRAYS))
+    arrays, _ = arrays_in(readable(file), tuple(_ARRAYS))
     if absent := [name for name in _ARRAYS if name not in arrays]:
         message = f"not the IHS human set: {', '.join(absent)} missing"
         raise DataMistakes(str(file), [DataProblem(message, hint="it is called human_ihs_abr.npz")])
-    wrong = [
-        f"{name} has {arrays[name].ndim} dimensions" for name, wanted in _ARRAYS.items() if arrays[name].ndim != wanted
-    ]
-    rows, samples = arrays["waveform_uV"].shape[:1], arrays["waveform_uV"].shape[-1:]
-    wrong += [
-        f"{name} has the wrong length" for name in ("level_dB", "subject", "sweeps") if arrays[name].shape != rows
-    ]
-    wrong += ["time_ms has the wrong length"] if arrays["time_ms"].shape != samples else []
-    if wrong:
-        raise DataMistakes(str(file), [DataProblem(text) for text in wrong])
+    for rule in (_layout_problems, _value_problems):
+        if problems := list(rule(arrays)):
+            raise DataMistakes(str(file), problems)
     return arrays
+
+
+def _layout_problems(arrays: Mapping[str, NDArray[Any]]) -> Iterator[DataProblem]:
+    for name, wanted in _ARRAYS.items():
+        if arrays[name].dtype.kind not in "fiu":
+            yield DataProblem(f"holds {arrays[name].dtype}, not numbers", column=name)
+        if arrays[name].ndim != wanted:
+            yield DataProblem(f"has {arrays[name].ndim} dimensions, not {wanted}", column=name)
+    rows, samples = arrays["waveform_uV"].shape[:1], arrays["waveform_uV"].shape[-1:]
+    for name, shape in (("level_dB", rows), ("subject", rows), ("sweeps", rows), ("time_ms", samples)):
+        if arrays[name].shape != shape:
+            yield DataProblem(f"has the wrong length: the shape {arrays[name].shape}, not {shape}", column=name)
+
+
+def _value_problems(arrays: Mapping[str, NDArray[Any]]) -> Iterator[DataProblem]:
+    subject_N, time_T, readings_ES = arrays["subject"], arrays["time_ms"], arrays["expert_thresholds_all"]
+    yield from at_rows(~np.isfinite(subject_N) | (subject_N % 1 != 0), "subject", "{} is no subject", subject_N)
+    steps = np.diff(time_T.astype(np.float64))
+    if not (steps.size and np.isfinite(steps).all() and steps.min() > 0 and steps.max() < 1.5 * np.median(steps)):
+        uneven = ~(np.isfinite(steps) & (steps > 0) & (steps < 1.5 * np.nanmedian(steps))) if steps.size else [True]
+        yield DataProblem(f"time does not go on evenly at sample {np.flatnonzero(uneven)[0] + 1}", column="time_ms")
+    elif not (time_T >= 0).sum() > 1:
+        yield DataProblem("there are no samples after the stimulus", column="time_ms")
+    if len(readings_ES) < 2:
+        yield DataProblem(f"holds {len(readings_ES)} experts; two or more are needed", column="expert_thresholds_all")
+    low, high = BOUNDS["threshold_db"]
+    outside_ES = ~((readings_ES.astype(np.float64) >= low) & (readings_ES.astype(np.float64) <= high))
+    for expert, subject in np.argwhere(outside_ES)[:SHOWN].tolist():
+        told = (
+            f"expert {expert}, subject {subject + 1}: {readings_ES[expert, subject]} dB is outside {low:g} to {high:g}"
+        )
+        yield DataProblem(told, column="expert_thresholds_all")

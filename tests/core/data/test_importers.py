@@ -266,8 +266,11 @@ def test_an_untrusted_pickle_is_never_opened(tmp_path):
         (Runs(int, "x"), "died: ValueError"),
         ([1, 2], "expected a dictionary with a list of samples under 'data', found list"),
         ({"data": []}, "expected a dictionary with a list of samples"),
-        ({"data": [{"signal": np.ones(3)}]}, "sample 0 lacks patient_id, target, static_params, v_peak, v_peak_mask"),
-        ({"data": [3]}, "sample 0 is no dictionary"),
+        (
+            {"data": [{"signal": np.ones(3)}]},
+            "recording 0: lacks patient_id, target, static_params, v_peak, v_peak_mask",
+        ),
+        ({"data": [3]}, "recording 0: is no dictionary"),
     ],
 )
 def test_a_pickle_that_kills_its_reader_or_holds_something_else(tmp_path, content, said):
@@ -277,10 +280,12 @@ def test_a_pickle_that_kills_its_reader_or_holds_something_else(tmp_path, conten
 def test_a_truncated_pickle_and_samples_of_different_length(tmp_path, clinic):
     file = pickled(tmp_path, whole(clinic))
     file.write_bytes(file.read_bytes()[:2000])
-    assert "the process that opened the pickle died" in mistakes("clinic", file, trust_pickle=True)
+    assert "the process that read the pickle up to byte 2000 of 2000 died: EOFError" in mistakes(
+        "clinic", file, trust_pickle=True
+    )
     clinic["rows"][7]["signal"] = np.ones(199)
     told = mistakes("clinic", pickled(tmp_path, whole(clinic)), trust_pickle=True)
-    assert "sample 7: signal has 199 values, not 200" in told
+    assert "recording 7, signal: 199 values, not 200" in told
 
 
 def test_one_data_set_is_one_file(tmp_path, clinic):
@@ -370,8 +375,8 @@ def test_ihs_samples_before_the_stimulus_are_cut_and_medians_taken(tmp_path):
     [
         ({"time_ms": np.arange(1, 7) * 0.05}, "the first sample is 0.05 ms after the stimulus"),
         ({"subject": np.array([1, 1, 2, 9])}, r"no expert thresholds for the subjects [9]"),
-        ({"level_dB": np.zeros(3)}, "level_dB has the wrong length"),
-        ({"expert_thresholds_all": np.zeros(3)}, "expert_thresholds_all has 1 dimensions"),
+        ({"level_dB": np.zeros(3)}, "level_dB: has the wrong length"),
+        ({"expert_thresholds_all": np.zeros(3)}, "expert_thresholds_all: has 1 dimensions"),
     ],
 )
 def test_ihs_mistakes(tmp_path, changes, said):
