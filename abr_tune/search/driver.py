@@ -161,13 +161,13 @@ class Driver:
     def report(self, key: int, step: TrialStep) -> Ruling:
         """Note an epoch, tell the listener, and rule."""
         trial, report = self._roster.open[key], step.report
+        for said in step.notes:
+            self._listener(Warned(key, said))
         if report.complete:
             self._note(trial, report)
             trial.last = report
         trial.broken = None if report.complete else report
         trial.verdict, told = self._trust.judge(trial, step)
-        for said in step.notes:
-            self._listener(Warned(key, said))
         for verdict in told:
             self._listener(VerdictGiven(key, verdict))
         return "stop" if trial.verdict is not None else self._rank(trial)

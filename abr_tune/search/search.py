@@ -29,9 +29,9 @@ from abr_tune.trial import TrialStep, training_config
 from core.health import Verdict
 from core.report import EpochReport
 
-SECONDS_BETWEEN_LOOKS: Final = 1.0
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_LOOKS: Final = 1.0
 """How often a driver that has nothing to train looks for what the others leave."""
 
 
@@ -229,6 +229,8 @@ class _Trainings:
 
     def report(self, key: int, step: TrialStep) -> Ruling:
         """Keep the report; only a health rule stops a training."""
+        for said in step.notes:
+            log.warning("%s: %s", self._trainings[key].folder, said)
         if step.report.complete:
             self._reports[key][step.report.epoch] = step.report
         self._listener(self._trainings[key], step)
@@ -236,8 +238,6 @@ class _Trainings:
             return "go_on"
         self._stopped[key] = step.stop
         return "stop"
-        for said in step.notes:
-            log.warning("%s: %s", self._trainings[key].folder, said)
 
     def finish(self, key: int) -> None:
         """The training has ended."""

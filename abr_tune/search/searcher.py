@@ -20,12 +20,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from abr_tune.errors import EnvironmentFault
-from abr_tune.exhaustion import kernel_kills
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
 from abr_tune.search.post import Post
-from abr_tune.search.retries import Loss
-from abr_tune.search.trainable import ERROR, FAULT, FILES, OUT_OF_MEMORY, Worker, packed, unpacked
+from abr_tune.search.trainable import ERROR, FAULT, FILES, Worker, packed, unpacked
 
 SECONDS_TO_END: Final = 2.0
 """How long Ray may take to put its workers away before it is left to itself."""
@@ -135,15 +133,15 @@ class _Bridge:
             ruling = self._guarded(lambda step=step: self.source.report(key, step), "stop")  # type: ignore[misc]
             if ruling != "go_on":
                 return True
+        if FAULT in result:
+            self.error = self.error or EnvironmentFault(result[FAULT])
+            return True
         return False
 
     def ended(self, trial_id: str, *, died: bool) -> None:
         """A Ray trial is over."""
         key = self._keys.pop(trial_id, None)
         if self._post is not None:
-        if FAULT in result:
-            self.error = self.error or EnvironmentFault(result[FAULT])
-            return True
             self._post.forget(trial_id)
         if self.closed or key is None:
             return

@@ -21,7 +21,6 @@ from core.report import EpochReport
 JOB: Final = "job"
 STEPS: Final = "steps"
 ERROR: Final = "error"
-OUT_OF_MEMORY: Final = "out_of_memory"
 FAULT: Final = "fault"
 """What ends the search, not only this training: the disk of the worker is full, for one."""
 DONE: Final = "done"
