@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from abr_tune.limits import noted
 from abr_tune.plan.overrides import ImpossibleOptions
@@ -27,6 +27,7 @@ from abr_tune.search.observation import Exhausted, Proposer, Setting
 from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import Field, levels
 from abr_tune.search.records import ended_record
+from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
 from abr_tune.search.takeover import Others
@@ -37,8 +38,6 @@ from core.report import EpochReport
 EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement", "elsewhere"]
 """failures: nothing but failed trials came of the search, or as many of them as its whole budget; elsewhere: the first
 driver ended the search for all that had joined it."""
-RETRIES: Final = 2
-"""Times a trial is started again after its worker died."""
 
 
 class Driver:
@@ -75,6 +74,7 @@ class Driver:
         self._spending = Spending(plan, clock)
         self._trust = Trust(plan, baseline, keep=study.note)
         self._roster = Roster()
+        self._retries = Retries(clock)
         self._ahead: Job | None = None
         """What `ready` found."""
         self._ended_by: EndedBy | None = None
@@ -97,6 +97,11 @@ class Driver:
     def done(self) -> bool:
         """Whether no trial will be started any more and none is open."""
         return not (self._roster.open or self._others.away or self._contest.may_begin())
+
+    @property
+    def waits(self) -> bool:
+        """Whether a trial that was lost goes on after a pause."""
+        return self._retries.any_waits(self._roster.queue)
 
     @property
     def ended_by(self) -> EndedBy:
@@ -147,7 +152,7 @@ class Driver:
 
     def _next(self) -> OpenTrial | None:
         """Who is trained now: who was queued, who deserves to go on, a new trial; at last the audited left behind."""
-        if (trial := self._roster.next_queued()) is not None:
+        if (trial := self._roster.next_queued(self._retries.ready)) is not None:
             return self._go_on(trial)
         while (chosen := self._contest.next_paused()) is None and self._contest.may_begin():
             if (trial := self._begin()) is not None:
@@ -155,7 +160,7 @@ class Driver:
         if chosen is not None:
             return self._go_on(self._contest.wake(chosen))
         self._prune_paused()
-        trial = self._roster.next_queued()
+        trial = self._roster.next_queued(self._retries.ready)
         return None if trial is None else self._go_on(trial)
 
     def report(self, key: int, step: TrialStep) -> Ruling:
@@ -194,8 +199,8 @@ class Driver:
             return
         self._end({key: failed(self._roster.open[key], error, self._plan)})
 
-    def lost(self, key: int, error: str) -> None:
-        """The worker died: go on from the checkpoint under the same number, unless that has been tried enough."""
+    def lost(self, key: int, error: str, loss: Loss) -> None:
+        """The worker died, or memory ran out: go on from the checkpoint, unless that has been tried enough."""
         if not self._ours(key):
             return
         trial = self._roster.open[key]
@@ -207,11 +212,11 @@ class Driver:
             self._listener(VerdictGiven(key, limit))
             self._end({key: self._ending(trial)})
             return
-        trial.losses += 1
-        if trial.losses <= RETRIES:
-            self._roster.queue.append(key)
+        if (pause := self._retries.again(key, loss)) is None:
+            self.crash(key, self._retries.verdict(key, loss, error))
         else:
-            self.crash(key, f"its worker died {trial.losses} times: {error}")
+            self._roster.queue.append(key)
+            self._listener(Warned(key, told(loss, error, pause)))
 
     def _ours(self, key: int) -> bool:
         """Whether an end concerns this driver: a trial that paused may go on elsewhere before its end is heard here."""

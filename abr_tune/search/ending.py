@@ -44,8 +44,6 @@ class OpenTrial:
     verdict: Verdict | None = None
     """Why it is to be pruned."""
     stage: Stage = "training"
-    losses: int = 0
-    """Workers that died under it."""
     seconds: dict[int, float] = field(default_factory=dict)
     """Epoch -> how long it took."""
     audited: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from abr_tune.limits import UNLIMITED
 from abr_tune.plan.plan import Limits
+from abr_tune.search.retries import Loss
 from abr_tune.trial import NO_LEAVE, Leave, TrialStep
 from core.health import HealthOptions
 from core.tasks.task import Objective, Task
@@ -71,6 +72,11 @@ class Source(Protocol):
         """Whether no job will ever come again."""
         ...
 
+    @property
+    def waits(self) -> bool:
+        """Whether a job will come by itself after a while: one that was lost goes on after a pause."""
+        ...
+
     def report(self, key: int, step: TrialStep) -> Ruling:
         """An epoch has ended, or something stopped being finite."""
         ...
@@ -83,8 +89,8 @@ class Source(Protocol):
         """The task's code raised."""
         ...
 
-    def lost(self, key: int, error: str) -> None:
-        """The worker died under it."""
+    def lost(self, key: int, error: str, loss: Loss) -> None:
+        """The worker died under it, or memory ran out."""
         ...
 
     def should_stop(self) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from typing import Final
 
 from abr_tune.search.executor import Job, Shared, Source
 from abr_tune.trial import Crash, attempt, closable, run_trial
+
+SECONDS_BETWEEN_LOOKS: Final = 0.05
+"""How often it is asked whether a training whose pause is over is there, or somebody wants to stop."""
 
 
 def run_inline(source: Source, shared: Shared) -> None:
     """Train what `source` hands out until it is done or wants to stop; that is asked after every epoch."""
     while not source.done and not source.should_stop():
         job = source.ask()
-        if job is None:
+        if job is not None:
+            _train(job, source, shared)
+        elif source.waits:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        else:
             return
-        _train(job, source, shared)
 
 
 def _train(job: Job, source: Source, shared: Shared) -> None:
@@ -32,14 +40,21 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
         leave=job.leave,
         limits=shared.limits,
     )
+    crash: Crash | None = None
     with closing(closable(attempt(steps, job.folder))) as outcomes:
         for outcome in outcomes:
             if isinstance(outcome, Crash):
-                source.crash(job.key, outcome.error)
-                return
+                crash = outcome
+                break
             if source.report(job.key, outcome) != "go_on":
                 break
             if source.should_stop():
                 source.stopped()
                 return
-    source.finish(job.key)
+    # Only now is the memory free that the training held.
+    if crash is None:
+        source.finish(job.key)
+    elif crash.out_of_memory:
+        source.lost(job.key, crash.error, "memory")
+    else:
+        source.crash(job.key, crash.error)

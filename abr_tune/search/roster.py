@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from abr_tune.search.ending import OpenTrial
 
@@ -25,9 +26,13 @@ class Roster:
             if queued:
                 self.queue.append(trial.number)
 
-    def next_queued(self) -> OpenTrial | None:
-        """The trial that has waited longest to be trained; it waits no longer."""
-        return self.open[self.queue.popleft()] if self.queue else None
+    def next_queued(self, ready: Callable[[int], bool]) -> OpenTrial | None:
+        """The trial that has waited longest to be trained, of those that are ready; it waits no longer."""
+        number = next(filter(ready, self.queue), None)
+        if number is None:
+            return None
+        self.queue.remove(number)
+        return self.open[number]
 
     def pause(self, trial: OpenTrial) -> None:
         """Nobody trains it until it is woken."""

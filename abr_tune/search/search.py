@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import follow_folder
-from abr_tune.search.driver import RETRIES, Driver, EndedBy
+from abr_tune.search.driver import Driver, EndedBy
 from abr_tune.search.earlier import recall
 from abr_tune.search.engine import Engine
 from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
 from abr_tune.search.launch import Cluster
+from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.signals import catch_signals
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
@@ -206,12 +207,17 @@ class _Trainings:
         self._queue = deque(range(len(trainings)))
         self._reports: dict[int, dict[int, EpochReport]] = {key: {} for key in self._queue}
         self._stopped: dict[int, Verdict] = {}
-        self._losses = dict.fromkeys(self._queue, 0)
+        self._retries = Retries(time.monotonic)
 
     @property
     def done(self) -> bool:
         """Whether every training has ended."""
         return len(self.trained) == len(self._trainings)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a training that was lost goes on after a pause."""
+        return self._retries.any_waits(self._queue)
 
     def should_stop(self) -> bool:
         """Whether somebody interrupted."""
@@ -219,9 +225,10 @@ class _Trainings:
 
     def ask(self) -> Job | None:
         """The next training."""
-        if not self._queue or self.should_stop():
+        key = next(filter(self._retries.ready, self._queue), None)
+        if key is None or self.should_stop():
             return None
-        key = self._queue.popleft()
+        self._queue.remove(key)
         training, plan = self._trainings[key], self._plan
         data = plan.data_from(training.folder)
         config = training_config(plan.task_name, training.options, seed=training.seed, data=data)
@@ -247,13 +254,13 @@ class _Trainings:
         """The task's code raised."""
         self._end(key, error)
 
-    def lost(self, key: int, error: str) -> None:
-        """The worker died: go on from the checkpoint, unless that has been tried enough."""
-        self._losses[key] += 1
-        if self._losses[key] <= RETRIES:
-            self._queue.append(key)
+    def lost(self, key: int, error: str, loss: Loss) -> None:
+        """The worker died, or memory ran out: go on from the checkpoint, unless that has been tried enough."""
+        if (pause := self._retries.again(key, loss)) is None:
+            self.crash(key, self._retries.verdict(key, loss, error))
         else:
-            self.crash(key, f"its worker died {self._losses[key]} times: {error}")
+            self._queue.append(key)
+            log.warning("%s: %s", self._trainings[key].folder, told(loss, error, pause))
 
     def stopped(self) -> None:
         """Whatever is open goes on from its checkpoint another time."""

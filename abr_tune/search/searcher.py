@@ -20,13 +20,17 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from abr_tune.errors import EnvironmentFault
+from abr_tune.exhaustion import kernel_kills
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
 from abr_tune.search.post import Post
-from abr_tune.search.trainable import ERROR, FAULT, FILES, Worker, packed, unpacked
+from abr_tune.search.retries import Loss
+from abr_tune.search.trainable import ERROR, FAULT, FILES, OUT_OF_MEMORY, Worker, packed, unpacked
 
 SECONDS_TO_END: Final = 2.0
 """How long Ray may take to put its workers away before it is left to itself."""
+RAY_IS_SHORT: Final = "running low on memory"
+"""What Ray says of a worker that it ended because memory was short; of the exception's type it keeps nothing."""
 SHOWN: Final = 500
 """Characters kept of what Ray says about a dead worker."""
 R = TypeVar("R")
@@ -95,7 +99,9 @@ class _Bridge:
         self._keys: dict[str, int] = {}
         """Ray trial -> key, while it is being trained."""
         self._crashed: dict[str, str] = {}
-        self._causes: dict[str, str] = {}
+        self._lost: dict[str, tuple[str, Loss]] = {}
+        """Ray trial -> why its training did not come to its end, and of what kind that is."""
+        self._kernel_kills = kernel_kills()
         self.controller: Any = None
         """Ray's, once it is known."""
         self._lock = threading.RLock()
@@ -109,8 +115,8 @@ class _Bridge:
             return None
         job = self._guarded(self.source.ask, None)
         if job is None:
-            # None with nothing alive would make Ray wait for minutes.
-            return None if self._keys else str(Searcher.FINISHED)
+            # None with nothing alive makes Ray ask again every second, for minutes.
+            return None if self._keys or self.source.waits else str(Searcher.FINISHED)
         self._keys[trial_id] = job.key
         if self._post is None:
             return packed(job)
@@ -127,14 +133,16 @@ class _Bridge:
             self._guarded(partial(self._post.receive, trial_id, files), None)
         if self.error is not None:
             return True
-        if ERROR in result:
+        if result.get(OUT_OF_MEMORY):
+            self._lost[trial_id] = result[ERROR], "memory"
+        elif ERROR in result:
             self._crashed[trial_id] = result[ERROR]
         for step in unpacked(result):
             ruling = self._guarded(lambda step=step: self.source.report(key, step), "stop")  # type: ignore[misc]
             if ruling != "go_on":
                 return True
         if FAULT in result:
-            self.error = self.error or EnvironmentFault(result[FAULT])
+            self.error = EnvironmentFault(result[FAULT])
             return True
         return False
 
@@ -145,18 +153,21 @@ class _Bridge:
             self._post.forget(trial_id)
         if self.closed or key is None:
             return
-        cause = self._causes.pop(trial_id, "")
+        lost = self._lost.pop(trial_id, ("", "infrastructure") if died else None)
         crash = self._crashed.pop(trial_id, None)
         if crash is not None:
             self._guarded(lambda: self.source.crash(key, crash), None)
-        elif died:
-            self._guarded(lambda: self.source.lost(key, cause), None)
+        elif lost is not None:
+            self._guarded(lambda: self.source.lost(key, *lost), None)
         else:
             self._guarded(lambda: self.source.finish(key), None)
 
     def failed(self, trial_id: str, cause: str) -> None:
-        """Remember why a Ray trial is about to end."""
-        self._causes[trial_id] = cause
+        """Remember why a Ray trial is about to end: Ray ends a worker when memory is short, and so does the kernel."""
+        kills = kernel_kills()
+        short = RAY_IS_SHORT in cause or kills > self._kernel_kills
+        self._kernel_kills = kills
+        self._lost[trial_id] = cause, "memory" if short else "infrastructure"
 
     def should_stop(self) -> bool:
         """Whether Ray is to end everything."""

@@ -21,6 +21,7 @@ from core.report import EpochReport
 JOB: Final = "job"
 STEPS: Final = "steps"
 ERROR: Final = "error"
+OUT_OF_MEMORY: Final = "out_of_memory"
 FAULT: Final = "fault"
 """What ends the search, not only this training: the disk of the worker is full, for one."""
 DONE: Final = "done"
@@ -105,7 +106,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         until = time.monotonic() + SECONDS_PER_CHUNK
         for outcome in self._outcomes:
             if isinstance(outcome, Crash):
-                return self._result(steps, done=True, ruling=True) | {ERROR: outcome.error}
+                crashed = {ERROR: outcome.error, OUT_OF_MEMORY: outcome.out_of_memory}
+                return self._result(steps, done=True, ruling=True) | crashed
             steps.append(outcome)
             ruling = outcome.stop is not None or self._due(outcome.report)
             if ruling or time.monotonic() >= until:

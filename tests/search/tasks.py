@@ -35,7 +35,20 @@ class RareOptions(Options):
     lr: float = 0.5
     power: float = 1.0
     """Exponent of the loss's weight on the rare class."""
-    act: Literal["train", "raise", "silent", "kill_once", "sleep", "where", "hang", "grow", "deaf", "nan"] = "train"
+    act: Literal[
+        "train",
+        "raise",
+        "silent",
+        "kill_once",
+        "sleep",
+        "where",
+        "hang",
+        "grow",
+        "deaf",
+        "nan",
+        "starve",
+        "starve_once",
+    ] = "train"
 
 
 class Rare:
@@ -108,6 +121,10 @@ def _act(options: RareOptions, epoch: int, checkpoint: Path) -> None:
         while len(held) < 3000:
             held.append(b"x" * 2**20)
             time.sleep(0.002)
+    marker = checkpoint.parent / "starved"
+    if epoch == 3 and (options.act == "starve" or (options.act == "starve_once" and not marker.exists())):
+        marker.touch()
+        np.empty(2**55)  # more than any machine has: numpy's own MemoryError
     marker = checkpoint.parent / "killed"
     if options.act == "kill_once" and epoch == 3 and not marker.exists():
         marker.touch()

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from abr_tune.plan.plan import Bound, Budget, Confirm, Criterion, Pruner, Sampler, StartPoint
-from abr_tune.search.driver import RETRIES, Driver
+from abr_tune.search.driver import Driver
 from abr_tune.search.events import EpochDone, Event, TrialFinished, TrialRecord, TrialStarted, VerdictGiven
 from abr_tune.search.executor import Shared
 from abr_tune.search.inline import run_inline
@@ -384,19 +384,6 @@ def test_ranking_stops_with_its_reason_and_never_at_the_last_epoch(tmp_path: Pat
     assert {record.epochs for record in records} == {3, 6}
     last = run(replace(chosen, train={"epochs": 3}), tmp_path / "short").records
     assert {record.state for record in last} == {"complete"}
-
-
-def test_a_lost_worker_is_tried_again_under_the_same_number_and_then_fails(tmp_path: Path) -> None:
-    driver, study = driver_of(plan(), tmp_path)
-    keys = []
-    for _ in range(RETRIES + 1):
-        keys.append(driver.ask().key)
-        driver.lost(keys[-1], "killed")
-    assert keys == [0] * (RETRIES + 1)
-    assert study.record(0).state == "failed"
-    assert study.record(0).error == "its worker died 3 times: killed"
-    assert driver.ask().key == 1
-    study.close()
 
 
 def test_a_training_that_breaks_off_without_a_verdict_is_not_complete(tmp_path: Path) -> None:
