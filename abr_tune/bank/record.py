@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import time
@@ -24,13 +25,15 @@ from abr_tune.plan.overrides import ImpossibleOptions, resolve
 from abr_tune.plan.plan import Plan
 from abr_tune.plan.yaml import read
 from abr_tune.runs import sole_driver, write_atomically
-from abr_tune.search.driver import RETRIES
 from abr_tune.search.engine import Engine, at_a_time
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
+from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.signals import catch_signals
 from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
 from core.health import HealthOptions
 from core.report import EpochReport
+
+log = logging.getLogger(__name__)
 
 WATCHED: Final = ("task", "data", "train", "search", "start_from", "objective", "seed")
 """Keys of a plan that say which trials a bank holds and what their numbers mean."""
@@ -123,7 +126,7 @@ class Recording:
         self._open: dict[int, Drawn] = {}
         self._broken: dict[int, EpochReport] = {}
         """What a trial said last, where that was from within an epoch."""
-        self._losses: dict[int, int] = {}
+        self._retries = Retries(clock)
         self._started = self._saved = clock()
         self._fresh: list[int] = []
         """Ended here, and not yet on disk."""
@@ -134,14 +137,19 @@ class Recording:
         """Whether every trial has ended."""
         return not self._queue and not self._open
 
+    @property
+    def waits(self) -> bool:
+        """Whether a trial that was lost goes on after a pause."""
+        return self._retries.any_waits(self._queue)
+
     def should_stop(self) -> bool:
         """Whether somebody interrupted."""
         return self._interrupted()
 
     def ask(self) -> Job | None:
         """The next configuration; one whose values make no valid options is recorded as failed."""
-        while self._queue and not self.should_stop():
-            number = self._queue.popleft()
+        while (number := next(filter(self._retries.ready, self._queue), None)) is not None and not self.should_stop():
+            self._queue.remove(number)
             self._open[number] = drawn(self._plan, number)
             try:
                 return self._job(self._open[number])
@@ -163,13 +171,13 @@ class Recording:
         """The task's code raised: that is recorded too."""
         self._end(key, error)
 
-    def lost(self, key: int, error: str) -> None:
-        """The worker died: go on from the checkpoint, unless that has been tried enough."""
-        self._losses[key] = self._losses.get(key, 0) + 1
-        if self._losses[key] <= RETRIES:
-            self._queue.append(key)
+    def lost(self, key: int, error: str, loss: Loss) -> None:
+        """The worker died, or memory ran out: go on from the checkpoint, unless that has been tried enough."""
+        if (pause := self._retries.again(key, loss)) is None:
+            self.crash(key, self._retries.verdict(key, loss, error))
         else:
-            self.crash(key, f"its worker died {self._losses[key]} times: {error}")
+            self._queue.append(key)
+            log.warning("trial %d: %s", key, told(loss, error, pause))
 
     def stopped(self) -> None:
         """Whatever is open goes on from its checkpoint another time."""
