@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 
 class Exit(IntEnum):
@@ -126,10 +126,12 @@ class Problem:
     """The line of the file the mistake stands in."""
     width: int = 1
     """Characters to underline."""
+    level: Literal["error", "warning"] = "error"
+    """A warning stands in nobody's way: the file may be meant for another machine."""
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        text = f"{place}: error: {self.message}"
+        text = f"{place}: {self.level}: {self.message}"
         if self.excerpt is None or self.line is None:
             return f"{text}; {self.hint}" if self.hint else text
         gutter = f"{self.line:5d} | "

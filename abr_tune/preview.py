@@ -28,6 +28,7 @@ def preview(plan: Plan) -> None:
         f"{SAMPLES} random configurations of the space:",
         *(f"  {parameters(sample)}" for sample in samples(plan, SAMPLES)),
         *(f"note: {note}" for note in notes(plan)),
+        *map(str, plan.warnings),
     ]
     sys.stdout.writelines(f"{line}\n" for line in lines)
 

@@ -26,6 +26,8 @@ def validate(
 ) -> None:
     """Check space files: every mistake at once, with its place and what was probably meant.
 
+    What this machine lacks for a file, such as cores or the recordings, is a warning: another may have it.
+
     Examples:
 
       abr-tune validate search_spaces/phase1.yaml
@@ -33,9 +35,10 @@ def validate(
       abr-tune validate search_spaces/*.yaml --format github
     """
     from abr_tune.plan.notes import notes
+    from abr_tune.plan.yaml import printable
 
     found = {file: _check(file, overrides or (), trust_code) for file in files}
-    problems = [problem for result in found.values() if not isinstance(result, Plan) for problem in result]
+    problems = [problem for result in found.values() for problem in _problems(result)]
     if format == "json":
         _print_json(found)
     else:
@@ -43,10 +46,10 @@ def validate(
             typer.echo(str(problem) if format == "text" else annotation(problem))
         for file, result in found.items():
             if isinstance(result, Plan):
-                typer.echo(f"{file}: ok, {sentence(result)}")
+                typer.echo(f"{printable(str(file))}: ok, {sentence(result)}")
                 for note in notes(result):
                     typer.echo(f"  {note}")
-    raise typer.Exit(Exit.MISTAKE if problems else Exit.DONE)
+    raise typer.Exit(Exit.DONE if all(isinstance(result, Plan) for result in found.values()) else Exit.MISTAKE)
 
 
 def sentence(plan: Plan) -> str:
@@ -61,10 +64,10 @@ def sentence(plan: Plan) -> str:
 
 
 def annotation(problem: Problem) -> str:
-    """The mistake as a workflow command that GitHub shows at its line."""
+    """The mistake or warning as a workflow command that GitHub shows at its line."""
     message = problem.message + (f"; {problem.hint}" if problem.hint else "")
     place = "".join(f",{key}={value}" for key, value in (("line", problem.line), ("col", problem.column)) if value)
-    return f"::error file={_escaped(problem.file, ':,')}{place}::{_escaped(message, '')}"
+    return f"::{problem.level} file={_escaped(problem.file, ':,')}{place}::{_escaped(message, '')}"
 
 
 def _check(file: Path, overrides: Sequence[str], trust_code: bool) -> Plan | Sequence[Problem]:
@@ -76,15 +79,22 @@ def _check(file: Path, overrides: Sequence[str], trust_code: bool) -> Plan | Seq
         return mistakes.problems
 
 
+def _problems(result: Plan | Sequence[Problem]) -> Sequence[Problem]:
+    return result.warnings if isinstance(result, Plan) else result
+
+
 def _print_json(found: dict[Path, Plan | Sequence[Problem]]) -> None:
     import json
     from dataclasses import asdict
 
+    from abr_tune.plan.yaml import printable
+
     results = [
         {
-            "file": str(file),
+            "file": printable(str(file)),
             "ok": isinstance(result, Plan),
             "problems": [] if isinstance(result, Plan) else [asdict(one) for one in result],
+            "warnings": [asdict(one) for one in result.warnings] if isinstance(result, Plan) else [],
         }
         for file, result in found.items()
     ]

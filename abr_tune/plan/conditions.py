@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from abr_tune.plan.distributions import Choice, Distribution, IntRange, as_text, same
+from abr_tune.plan.distributions import Choice, Distribution, IntRange, as_text, listed, same
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.overrides import option_paths
 from abr_tune.plan.source import Source
-from abr_tune.plan.space import Condition
+from abr_tune.plan.space import Condition, Parameter
 from abr_tune.plan.yaml import Loc
 
 
@@ -62,12 +62,14 @@ def _reachable(source: Source, loc: Loc, distribution: Distribution, written: An
         return ()
     known = distribution.values if isinstance(distribution, Choice) else None
     values = _as_values(written, *(known or ()))
+    if not values:
+        source.add(loc, f"no value of {path} is named, so the condition never holds")
     for i, value in enumerate(values):
         place = (*loc, i) if isinstance(written, list) and len(values) == len(written) > 0 else loc
         if known is not None and not any(same(value, one) for one in known):
             names = [as_text(one) for one in known]
             hint = suggest(as_text(value), names)
-            source.add(place, f"{path} is never {as_text(value)}; it is one of {', '.join(names)}", hint)
+            source.add(place, f"{path} is never {as_text(value)}; it is one of {listed(known)}", hint)
         elif isinstance(distribution, IntRange) and not (
             isinstance(value, int) and not isinstance(value, bool) and distribution.low <= value <= distribution.high
         ):
@@ -75,6 +77,25 @@ def _reachable(source: Source, loc: Loc, distribution: Distribution, written: An
                 place, f"{path} is never {as_text(value)}; it goes from {distribution.low} to {distribution.high}"
             )
     return values
+
+
+def refuse_never(source: Source, parameters: Sequence[Parameter]) -> None:
+    """Note paths that no configuration searches, because their conditions exclude those of what they depend on.
+
+    `parameters` are in dependency order.
+    """
+    needed: dict[str, dict[str, tuple[Any, ...]]] = {}
+    for item in parameters:
+        merged: dict[str, tuple[Any, ...]] = {}
+        for condition in item.when:
+            for path, values in (*needed[condition.path].items(), (condition.path, condition.values)):
+                before = merged.get(path, values)
+                merged[path] = tuple(one for one in before if any(same(one, value) for value in values))
+                if not merged[path] and before and values:
+                    message = f"never holds: {path} cannot be {listed(before)} and {listed(values)} at once"
+                    loc: Loc = ("search", item.path, "when", condition.path)
+                    source.add(loc, f"the condition on {condition.path} {message}", at_key=True)
+        needed[item.path] = merged
 
 
 def _as_values(written: Any, *known: Any) -> tuple[Any, ...]:

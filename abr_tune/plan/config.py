@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from abr_tune.errors import UserError
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.describe import describe_objectives
+from abr_tune.plan.fit import Doubts
 from abr_tune.plan.health import read_health
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
 from abr_tune.plan.relocate import code_folder, relocated
@@ -156,8 +157,11 @@ def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
     values = read_options(source, ("train",), options)
     if not isinstance(section, dict) or refuse_misfits(source, ("train",), options, values):
         return values
+    doubts = Doubts.about(source)
     for fault in faults_of(options, values):
         group = path_of(fault)
+        if doubts.touch(group, options):
+            continue
         text, hint = sentence(group, fault)
         near = next((path for path in values if path.startswith(f"{group}.")), None)
         loc = source.place_of_option(("train",), near) if near else ("train",)

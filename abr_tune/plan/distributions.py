@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 Raw = str | int | float | bool | None
 """What a sampler deals in: one number or label per coordinate."""
 
 ROUNDING = 1e-9
 """Share of a range by which a value may lie outside it, for values that went through decimal text."""
+
+
+LISTED: Final = 12
+"""Values that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,35 +135,47 @@ class Choice:
     """`{choice: [...]}`: one of some JSON values; lists and mappings reach the sampler as their JSON text."""
 
     values: tuple[Any, ...]
+    labels: tuple[Raw, ...] = field(init=False, compare=False, repr=False)
+    """What a sampler knows the values by."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _labels(self.values))
 
     def coordinates(self, path: str) -> tuple[Coordinate, ...]:
         """One coordinate: the value, or its label."""
-        return (Coordinate(path, Categorical(self._labels())),)
+        return (Coordinate(path, Categorical(self.labels)),)
 
     def decode(self, raw: Sequence[Any]) -> Any:
         """The value of the label."""
-        labels = self._labels()
-        return self.values[next(i for i, label in enumerate(labels) if same(label, raw[0]))]
+        return self.values[next(i for i, label in enumerate(self.labels) if same(label, raw[0]))]
 
     def encode(self, value: Any) -> tuple[Raw, ...]:
         """The label of the value."""
-        for label, known in zip(self._labels(), self.values, strict=True):
+        if isinstance(value, str | int | float) and value not in self.values:  # many times quicker than `same`
+            raise self._outside(value)
+        for label, known in zip(self.labels, self.values, strict=True):
             if same(known, value):
                 return (label,)
-        raise Outside(f"{as_text(value)} is not one of {', '.join(as_text(known) for known in self.values)}")
+        raise self._outside(value)
 
-    def _labels(self) -> tuple[Raw, ...]:
-        scalar = all(value is None or isinstance(value, str | int | float) for value in self.values)
-        # Samplers find a choice by ==, which cannot tell 1 from True.
-        if scalar and len(set(self.values)) == len(self.values):
-            return self.values
-        return tuple(as_text(value) for value in self.values)
+    def _outside(self, value: Any) -> Outside:
+        return Outside(f"{as_text(value)} is not one of {listed(self.values)}")
+
+
+def _labels(values: tuple[Any, ...]) -> tuple[Raw, ...]:
+    scalar = all(value is None or isinstance(value, str | int | float) for value in values)
+    # Samplers find a choice by ==, which cannot tell 1 from True.
+    if scalar and len(set(values)) == len(values):
+        return values
+    return tuple(as_text(value) for value in values)
 
 
 def same(a: Any, b: Any) -> bool:
     """Equal as JSON values: 1 equals 1.0 but not true; a tuple equals a list."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
+    if isinstance(a, str | int | float) or isinstance(b, str | int | float):
+        return bool(a == b)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
@@ -170,6 +186,12 @@ def same(a: Any, b: Any) -> bool:
 def as_text(value: Any) -> str:
     """A value as a person would write it in a space file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def listed(values: Sequence[Any]) -> str:
+    """Values as a person would name them: all of a few, the first of many."""
+    named = ", ".join(as_text(value) for value in values[:LISTED])
+    return named if len(values) <= LISTED else f"{named} and {len(values) - LISTED} more"
 
 
 def within(value: Any, low: float, high: float, name: str = "") -> float:

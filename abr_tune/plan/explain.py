@@ -23,6 +23,13 @@ def _length(context: Mapping[str, Any]) -> str:
     return f"must have {'at least' if 'min_length' in context else 'at most'} {bound} entries"
 
 
+def plain_number(value: float) -> str:
+    """A number as a person reads it: whole ones with all their digits, in groups where there are many."""
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 2**53):
+        return f"{int(value):,}" if abs(value) >= 100_000 else str(int(value))
+    return f"{value:g}"
+
+
 _WORDS: Final[Mapping[str, _Words]] = {
     "missing": lambda _: "is missing",
     "extra_forbidden": lambda _: "is not known here",
@@ -40,10 +47,10 @@ _WORDS: Final[Mapping[str, _Words]] = {
     "model_attributes_type": lambda _: "must be a mapping",
     "none_required": lambda _: "must be null",
     "finite_number": lambda _: "must be a finite number",
-    "greater_than": lambda context: f"must be above {context['gt']:g}",
-    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
-    "less_than": lambda context: f"must be below {context['lt']:g}",
-    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
+    "greater_than": lambda context: f"must be above {plain_number(context['gt'])}",
+    "greater_than_equal": lambda context: f"must be at least {plain_number(context['ge'])}",
+    "less_than": lambda context: f"must be below {plain_number(context['lt'])}",
+    "less_than_equal": lambda context: f"must be at most {plain_number(context['le'])}",
     "too_short": _length,
     "too_long": _length,
     "string_too_short": lambda _: "must not be empty",
@@ -76,17 +83,23 @@ def candidates(error: ErrorDetails) -> list[str]:
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """`did you mean ...?` for the nearest of the known names, or None when none is near."""
+    meant = nearest(word, known)
+    return f"did you mean {meant}?" if meant else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; None when none is near."""
     names = list(dict.fromkeys(known))
-    nearest = _nearest(word, names)
-    if nearest is None:
+    found = _nearest(word, names)
+    if found is None:
         # `lr` for `optimizer.lr`: the last part of a path by itself.
         tails: dict[str, list[str]] = {}
         for name in names:
             tails.setdefault(name.rsplit(".", 1)[-1], []).append(name)
         unique = {tail: paths[0] for tail, paths in tails.items() if len(paths) == 1}
         tail = _nearest(word.rsplit(".", 1)[-1], list(unique))
-        nearest = unique[tail] if tail else None
-    return f"did you mean {nearest}?" if nearest else None
+        found = unique[tail] if tail else None
+    return found
 
 
 def _nearest(word: str, names: list[str]) -> str | None:

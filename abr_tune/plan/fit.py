@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from abr_tune.plan.distributions import Choice, Distribution, IntRange, Range, as_text
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
-from abr_tune.plan.overrides import faults_of, leaves, option_paths, path_of
+from abr_tune.plan.overrides import faults_in, faults_of, leaves, option_paths, path_of, strict_json
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.space import Space
 from abr_tune.plan.yaml import Loc
 
 SAMPLES: Final = 200
 """Configurations drawn to find combinations that no training run could take."""
+READ_AGAIN: Final = 500_000
+"""Characters of fixed options that these may read over and over; fewer are drawn where a list is thousands long."""
 _GOLDEN: Final = 0.381966
 """A share that is no round number: a range over a whole-number option shows itself there."""
 
@@ -30,8 +34,7 @@ def refuse_misfit(
         return
     told: set[str] = set()
     for below, value in _probes(distribution):
-        given = leaves(options, path, value)
-        faults = [fault for fault in faults_of(options, {**train, path: value}) if _belongs(path_of(fault), given)]
+        faults = _faults_at(options, path, value, train)
         if not faults or (told and not below):
             continue
         message, hint = sentence(path, faults[0])
@@ -43,6 +46,16 @@ def refuse_misfit(
         if message not in told:
             told.add(message)
             source.add(("search", path, *below), message, hint)
+
+
+def _faults_at(options: type[BaseModel], path: str, value: Any, train: Mapping[str, Any]) -> list[ErrorDetails]:
+    """What is wrong with one value itself; rules between options are another matter."""
+    option = option_paths(options)[path]
+    if not option.models:  # the model it stands in is enough, and many times quicker
+        key = path.rpartition(".")[2]
+        return [fault for fault in faults_in(option.owner, {key: value}) if fault["loc"][:1] == (key,)]
+    given = leaves(options, path, value)
+    return [fault for fault in faults_of(options, {**train, path: value}) if _belongs(path_of(fault), given)]
 
 
 def _has_strange_names(source: Source, path: str, distribution: Simplex, options: type[BaseModel]) -> bool:
@@ -87,14 +100,21 @@ def _probes(distribution: Distribution) -> Iterator[tuple[Loc, Any]]:
 
 
 def refuse_impossible(source: Source, options: type[BaseModel], train: Mapping[str, Any], space: Space) -> None:
-    """Note rules between options that configurations of the space break, each once."""
+    """Note rules between options that configurations of the space break, each once.
+
+    A rule about options of which one was misread or misspelt is not judged.
+    """
     draw = random.Random(0)  # noqa: S311 - a fixed sample, no secret
+    doubts = Doubts.about(source, space)
     told: dict[str, int] = {}
     examples: dict[str, Mapping[str, Any]] = {}
-    for _ in range(SAMPLES if space.paths else 1):
+    samples = max(10, min(SAMPLES, READ_AGAIN // len(strict_json(dict(train))))) if space.paths else 1
+    for _ in range(samples):
         values = space.propose(lambda side: side.at(draw.random()))
         for fault in faults_of(options, {**train, **values}):
             group = path_of(fault)
+            if doubts.touch(group, options):
+                continue
             text = sentence(group, fault)[0]
             text = text if text.startswith(group) else f"{group}: {text}" if group else text
             told[text] = told.get(text, 0) + 1
@@ -102,9 +122,37 @@ def refuse_impossible(source: Source, options: type[BaseModel], train: Mapping[s
     for text, times in told.items():
         group, values = examples[text]["group"], examples[text]["values"]
         loc, culprit = _culprit(source, options, train, group, values)
-        share = f"so in {times} of {SAMPLES} configurations" if space.paths and times < SAMPLES else None
+        share = f"so in {times} of {samples} configurations" if times < samples else None
         example = f", for instance with {culprit}: {as_text(values[culprit])}" if culprit and share else ""
         source.add(loc, text, f"{share}{example}" if share else None, at_key=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """The options whose values are not known, because their entries hold mistakes."""
+
+    paths: frozenset[str]
+
+    @classmethod
+    def about(cls, source: Source, space: Space | None = None, section: Loc = ("train",)) -> Doubts:
+        """What was noted in `section` so far and, given the space that could be read, under `search:`."""
+        paths = {_option_at(loc[len(section) :]) for loc in source.wrong if loc[: len(section)] == section}
+        if space is not None:
+            written = source.data.get("search")
+            paths |= {str(loc[1]) if len(loc) > 1 else "" for loc in source.wrong if loc[:1] == ("search",)}
+            paths |= set(written if isinstance(written, dict) else ()) - set(space.paths)
+        return cls(frozenset(paths))
+
+    def touch(self, group: str, options: type[BaseModel]) -> bool:
+        """Whether what holds for `group`, or for all options, may be another than it seems."""
+        known = option_paths(options)
+        return any(
+            not path or not group or _touches(path, group) or path.partition(".")[0] not in known for path in self.paths
+        )
+
+
+def _option_at(parts: Loc) -> str:
+    return ".".join(part for part in parts if isinstance(part, str))
 
 
 def _culprit(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from abr_tune.plan.distributions import Choice, IntRange
-from abr_tune.plan.space import Categorical, Coordinate, Int, Parameter, Raw, Space
+from abr_tune.plan.space import Categorical, Condition, Coordinate, Int, Parameter, Raw, Space
 
 LARGEST_GRID: Final = 100_000
 """Combinations of the largest grid that is searched; nobody trains more of them."""
@@ -40,25 +40,64 @@ def combinations(space: Space, *, enough: int) -> int:
     Paths whose condition does not hold do not multiply them. Raises `ValueError` when a range does not say how many of
     its values are tried.
     """
-    parents = {condition.path for item in space.parameters for condition in item.when}
-    return _count(space.parameters, {}, parents, enough)
+    always = math.prod(
+        _size(side, item.points)
+        for item in space.parameters
+        if not item.when
+        for side in item.distribution.coordinates(item.path)
+    )
+    return always if always > enough else _count(space.parameters, enough, {})
 
 
-def _count(parameters: Sequence[Parameter], chosen: Mapping[str, Any], parents: set[str], enough: int) -> int:
-    product = 1
-    for i, item in enumerate(parameters):
-        if not all(condition.holds(chosen) for condition in item.when):
-            continue
-        sides = item.distribution.coordinates(item.path)
-        size = math.prod(_size(side, item.points) for side in sides)
-        if product * size > enough:
-            return product * size
-        if item.path in parents:  # choices and whole numbers: one coordinate
-            values = [item.distribution.decode([raw]) for raw in grid_values(sides[0], item.points)]
-            rest = parameters[i + 1 :]
-            return product * sum(_count(rest, {**chosen, item.path: one}, parents, enough) for one in values)
-        product *= size
-    return product
+def _count(parameters: Sequence[Parameter], enough: int, counted: dict[tuple[str, ...], int]) -> int:
+    """The combinations of these, whose conditions on earlier ones hold; `counted` remembers what was asked before."""
+    paths = tuple(item.path for item in parameters)
+    if paths not in counted:
+        total = 0 if parameters else 1
+        for later, values in _branches(parameters[0], parameters[1:]) if parameters else ():
+            total += values * _count(later, enough, counted)
+            if total > enough:
+                break
+        counted[paths] = total
+    return counted[paths]
+
+
+def _branches(first: Parameter, rest: Sequence[Parameter]) -> Iterator[tuple[Sequence[Parameter], int]]:
+    """What is searched beside a value of `first`, and how many of its values that goes for."""
+    sides = first.distribution.coordinates(first.path)
+    others = math.prod(_size(side, first.points) for side in sides)
+    conditions = [condition for item in rest for condition in item.when if condition.path == first.path]
+    if conditions:  # on choices and whole numbers: one coordinate
+        alike: dict[tuple[bool, ...], tuple[Any, int]] = {}
+        for value in _told_apart(first, sides[0], conditions):
+            pattern = tuple(condition.holds({first.path: value}) for condition in conditions)
+            alike[pattern] = (value, alike.get(pattern, (None, 0))[1] + 1)
+        for value, count in alike.values():
+            yield _searched(rest, first.path, {first.path: value}), count
+            others -= count
+        rest = _searched(rest, first.path, {})
+    if others:
+        yield rest, others
+
+
+def _told_apart(item: Parameter, side: Coordinate, conditions: Sequence[Condition]) -> Sequence[Any]:
+    """Values on the grid that a condition may name; of a long range of whole numbers only those that one does."""
+    if isinstance(side.domain, Int) and item.points is None:
+        named = {value for condition in conditions for value in condition.values if isinstance(value, int)}
+        return [value for value in named if side.domain.low <= value <= side.domain.high]
+    return [item.distribution.decode([raw]) for raw in grid_values(side, item.points)]
+
+
+def _searched(rest: Sequence[Parameter], path: str, chosen: Mapping[str, Any]) -> Sequence[Parameter]:
+    """Those of `rest` that are still searched once `path` has its chosen value, or one that no condition names."""
+    lost: set[str] = set()
+    kept = []
+    for item in rest:
+        if any(one.path in lost or (one.path == path and not one.holds(chosen)) for one in item.when):
+            lost.add(item.path)
+        else:
+            kept.append(item)
+    return kept
 
 
 def _size(side: Coordinate, points: int | None) -> int:

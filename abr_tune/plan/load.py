@@ -12,8 +12,10 @@ from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.choices import read_pruner, read_sampler
 from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_folds, refuse_pruner, refuse_sampler
 from abr_tune.plan.earlier import read_since
-from abr_tune.plan.fit import refuse_impossible
+from abr_tune.plan.explain import nearest
+from abr_tune.plan.fit import Doubts, refuse_impossible
 from abr_tune.plan.health import read_health
+from abr_tune.plan.machine import warn_of_files, warn_of_machine
 from abr_tune.plan.overrides import strict_json
 from abr_tune.plan.plan import Budget, Confirm, Constraint, Criterion, Limits, Plan, Resources, StartPoint, Stop
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
@@ -65,6 +67,8 @@ def load_plan(
     check_keys(source, SpaceFile)
     task = read_task(source, trust_code=trust_code, folder=file.parent)
     if task is None:
+        read_pruner(source)
+        read_sampler(source)
         source.finish()
         raise AssertionError("a file without a task was accepted")
     pinned = apply_pins(source, pins, task.options, KEYS)
@@ -79,18 +83,17 @@ class _Parts:
     def __init__(self, source: Source, task: Task, pinned: Mapping[str, Any], *, folder: Path, results: Path) -> None:
         self.source, self.task = source, task
         self.data = read_data(source, task)
-        before = len(source.problems)
         self.train = _read_train(source, task.options)
         self.space, self.start_from = _read_search(source, task.options, self.train, pinned)
-        self.readable = len(source.problems) == before
-        if self.readable:  # a value read wrongly would show itself a second time
-            refuse_impossible(source, task.options, self.train, self.space)
+        refuse_impossible(source, task.options, self.train, self.space)
         self.objectives = read_objectives(source, task)
         self.health = read_health(source, task)
         self.pruner = read_pruner(source)
         self.sampler = read_sampler(source)
         self._refuse_contradictions()
         self.since = read_since(source, folder=folder, results=results)
+        warn_of_machine(source, task)
+        warn_of_files(source, self.data, folder)
         for key in ("gate", "constraints"):
             section = source.data.get(key)
             for metric in section if isinstance(section, dict) else ():
@@ -102,7 +105,7 @@ class _Parts:
         if self.pruner is not None:
             refuse_pruner(self.source, self.pruner, self.task)
         refuse_folds(self.source, self.task, self.data)
-        if self.pruner is not None and self.readable:
+        if self.pruner is not None and not Doubts.about(self.source, self.space).touch("epochs", self.task.options):
             refuse_beyond_the_run(self.source, self.pruner, self.task.options, self.train, self.space)
 
     def plan(self, file: Path) -> Plan:
@@ -135,6 +138,7 @@ class _Parts:
             stop=Stop(no_improvement=text.stop.no_improvement),
             audit=text.audit,
             since=self.since,
+            warnings=tuple(self.source.warnings),
         )
 
 
@@ -159,7 +163,8 @@ def _read_search(
     source: Source, options: type[BaseModel], train: Mapping[str, Any], pinned: Mapping[str, Any]
 ) -> tuple[Space, tuple[StartPoint, ...]]:
     written = source.data.get("search")
-    if "search" not in source.data or (written == {} and not pinned):
+    misspelt = any(key not in KEYS and nearest(key, KEYS) == "search" for key in source.data)
+    if not misspelt and ("search" not in source.data or (written == {} and not pinned)):
         source.add(("search",), "search is empty: name at least one path and how to spread its values", at_key=True)
     space = read_space(source, options, train, pinned)
     paths = frozenset(written if isinstance(written, dict) else ())

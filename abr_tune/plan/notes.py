@@ -13,6 +13,9 @@ from abr_tune.plan.start import outside
 GENERATION: Final = 50
 """Trials of one generation of NSGA-II (Optuna's default)."""
 
+NAMED: Final = 10
+"""Start points outside the space that are named one by one."""
+
 GUIDED: Final[tuple[SamplerName, ...]] = ("tpe",)
 """Samplers that stay near guesses."""
 
@@ -24,8 +27,11 @@ def notes(plan: Plan) -> list[str]:
 
 
 def _start_points(plan: Plan) -> Iterator[str]:
-    for name, reasons in outside(plan).items():
+    strangers = outside(plan)
+    for name, reasons in list(strangers.items())[:NAMED]:
         yield f"start point {name} runs but does not teach the sampler: {'; '.join(reasons)}"
+    if len(strangers) > NAMED:
+        yield f"so do {len(strangers) - NAMED} more of the {len(plan.start_from)} start points"
 
 
 def _grid(plan: Plan) -> Iterator[str]:

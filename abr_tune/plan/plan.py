@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from abr_tune.errors import Problem
 from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.space import Space
 from core.health import HealthOptions
@@ -163,6 +164,8 @@ class Plan:
     """Share of the trials that run to their end whatever stops them, to measure false stops."""
     since: Path | None = None
     """Folder of an earlier run (`from:`): its best configuration is tried first, its trials teach the sampler."""
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    """What this machine lacks for it, where it stands in the file."""
 
     @property
     def objective(self) -> Objective:

@@ -17,6 +17,8 @@ _BYTES: Final = {
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
 }
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.IGNORECASE)
+_LONGEST: Final = 64
+"""Characters of the longest of these texts; patterns with several optional parts take ever longer on longer ones."""
 _BOUND: Final = re.compile(r"(>=|<=|==|>|<) *([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
@@ -37,7 +39,7 @@ def parse_seconds(value: str | float) -> float:
 def _parts(text: str) -> dict[str, str]:
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return {"s": text}
-    match = _TIME.fullmatch(text)
+    match = _TIME.fullmatch(text) if len(text) <= _LONGEST else None
     parts = {unit: number for unit, number in match.groupdict().items() if number} if match else {}
     if not parts:
         raise ValueError(f"must be a time such as 10m or 1h 30m, not {text or 'nothing'}")
@@ -46,7 +48,8 @@ def _parts(text: str) -> dict[str, str]:
 
 def parse_bytes(value: str | float) -> int:
     """Bytes in `2GiB`, `500MB`, or a plain number of bytes. Raises `ValueError` for anything else."""
-    match = _SIZE.fullmatch(value.strip() if isinstance(value, str) else repr(value))
+    text = value.strip() if isinstance(value, str) else repr(value)
+    match = _SIZE.fullmatch(text) if len(text) <= _LONGEST else None
     unit = _BYTES.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise ValueError(f"must be a size such as 2GiB or 500MB, not {value or 'nothing'}")
@@ -58,7 +61,7 @@ def parse_bytes(value: str | float) -> int:
 
 def parse_bound(text: str) -> Bound:
     """The comparison in `> 0.60` or `== 5`. Raises `ValueError` when it is none."""
-    match = _BOUND.fullmatch(text.strip())
+    match = _BOUND.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if match is None:
         raise ValueError(f"must be a comparison such as > 0.60 or == 5, not {text or 'nothing'}")
     operator, number = match.groups()

@@ -21,7 +21,16 @@ It costs about this share of the epochs that stopping saves: one in twenty. With
 stopped would have ended well; with it a search of 100 trials estimates that on up to five of them.
 """
 
+MOST_STARTS: Final = 500
+"""Start points; each is a trial."""
+SMALLEST_LIMIT: Final = 2**20
+"""Bytes below which a limit of memory has lost its unit."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_TAKEN: Final = frozenset(
+    {"trained", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+)
+"""What `abr-tune train` calls its folder, and the devices of Windows."""
 
 
 class Section(BaseModel):
@@ -40,14 +49,19 @@ def _time(value: Any) -> Any:
 def _size(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be a size such as 2GiB or 500MB")
-    parse_bytes(value)
+    if (size := parse_bytes(value)) < SMALLEST_LIMIT:
+        raise ValueError(f"must have a unit, such as 2GiB: {value} is {size} bytes, and no training runs in that")
     return value
 
 
 def check_name(name: str) -> str:
     """The name of a run, fit to be a folder's. Raises `ValueError`."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"must begin with a letter or digit and hold only these, . _ and -, not {name or 'nothing'}")
+        raise ValueError(
+            f"must begin with a letter or digit and hold at most 64 of these, . _ and -, not {name or 'nothing'}"
+        )
+    if name.endswith(".") or name.partition(".")[0].lower() in _TAKEN:
+        raise ValueError(f"must be another: {name} cannot be a run's folder everywhere")
     return name
 
 
@@ -73,7 +87,8 @@ Time = Annotated[Any, AfterValidator(lambda value: None if value is None else _t
 Size = Annotated[Any, AfterValidator(lambda value: None if value is None else _size(value))]
 Comparison = Annotated[str, BeforeValidator(_compared), AfterValidator(_bound)]
 Name = Annotated[str, AfterValidator(check_name)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Few = Annotated[int, Field(ge=0, le=1000)]
 
 
 class ObjectiveSection(Section):
@@ -121,11 +136,11 @@ class StopSection(Section):
 class ConfirmSection(Section):
     """The leaders are trained again with fresh seeds before one is called best."""
 
-    top: Annotated[int, Field(ge=0)] = Confirm().top
+    top: Few = Confirm().top
     """How many leaders; 0 switches confirmation off."""
-    seeds: Annotated[int, Field(ge=0)] = Confirm().seeds
+    seeds: Few = Confirm().seeds
     """How many fresh seeds for each."""
-    folds: Annotated[int, Field(ge=0), AfterValidator(_folds)] = Confirm().folds
+    folds: Annotated[Few, AfterValidator(_folds)] = Confirm().folds
     """Into how many parts training and validation data are divided anew, each held out once; 0: not at all."""
 
 
@@ -164,7 +179,7 @@ class SpaceFile(Section):
     """Fixed training options; what is not named keeps its documented default."""
     search: dict[str, Any] = {}
     """Searched training options: path and how its values are spread."""
-    start_from: list[dict[str, Any]] = []
+    start_from: Annotated[list[dict[str, Any]], Field(max_length=MOST_STARTS)] = []
     """Configurations tried first; `name` and some paths, the others keep their defaults."""
     since: str | None = Field(None, alias="from", min_length=1)
     """An earlier run, by name or folder: its best configuration is tried first, its trials teach the sampler."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abr_tune.plan.conditions import read_conditions
+from abr_tune.plan.conditions import read_conditions, refuse_never
 from abr_tune.plan.distributions import Distribution, as_text
 from abr_tune.plan.fit import refuse_misfit
 from abr_tune.plan.guess import read_guess
@@ -52,11 +52,13 @@ def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any
         for path in lost:  # what they depend on was decided by the command line, or is a mistake itself
             del parameters[path]
     try:
-        return Space(tuple(parameters.values()))
+        space = Space(tuple(parameters.values()))
     except CycleError as fault:
         circle = [str(path) for path in fault.args[1]]
         source.add(("search", circle[-1], "when"), f"conditions in a circle: {' needs '.join(circle)}")
         return Space()
+    refuse_never(source, space.parameters)
+    return space
 
 
 def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None:
@@ -90,7 +92,7 @@ def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None
 def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
     """The key that says how values are spread; `log: true` beside `int` is a setting."""
     kinds = [key for key in written if key in DISTRIBUTIONS]
-    if "int" in kinds and isinstance(written.get("log"), bool):
+    if "log" in kinds and isinstance(written["log"], bool) and len(written) > 1:
         kinds.remove("log")
     if len(kinds) == 1:
         return kinds[0]
@@ -102,7 +104,7 @@ def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
     if kinds:
         source.add((*loc, kinds[1]), f"{loc[-1]} is spread in two ways: {' and '.join(kinds)}", at_key=True)
         return None
-    others = [key for key in written if key not in BESIDE]
+    others = [key for key in written if key not in BESIDE and key != "log"]
     if len(others) == 1:
         source.unknown((*loc, others[0]), f"one of {names}", DISTRIBUTIONS)
     else:

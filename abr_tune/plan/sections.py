@@ -9,12 +9,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from abr_tune.plan.explain import nearest
 from abr_tune.plan.metric_names import fault_of
 from abr_tune.plan.overrides import faults_in, option_paths, strict_json
 from abr_tune.plan.schema import LATER, CriterionSection, ObjectiveSection, Section
 from abr_tune.plan.source import Source
 from abr_tune.plan.tasks import UnknownTask, find_task
 from abr_tune.plan.yaml import Loc
+from core.tasks import TASKS
 from core.tasks.task import Objective, Task
 
 
@@ -31,7 +33,7 @@ def check_keys(source: Source, model: type[Section]) -> None:
 
 
 def read_task(source: Source, *, trust_code: bool, folder: Path) -> Task | None:
-    """The task; None when it cannot be had, which is noted."""
+    """The task, or the one whose name is nearly this; None when none can be had. A name that is no task's is noted."""
     name = source.data.get("task")
     if not isinstance(name, str):
         return None
@@ -39,7 +41,7 @@ def read_task(source: Source, *, trust_code: bool, folder: Path) -> Task | None:
         return find_task(name, trust_code=trust_code, folders=(folder, Path()))
     except UnknownTask as fault:
         source.add(("task",), fault.message, fault.hint)
-        return None
+        return TASKS.get(nearest(name, TASKS) or "")
 
 
 def read_data(source: Source, task: Task) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from abr_tune.errors import FileMistakes, Problem
 from abr_tune.plan.explain import candidates, found, requirement, suggest
-from abr_tune.plan.yaml import Document, Loc, printable
+from abr_tune.plan.yaml import MOST_MISTAKES, Document, Loc, at_most, printable
 
 
 @dataclass(slots=True)
@@ -23,6 +23,10 @@ class Source:
     problems: list[Problem] = field(init=False)
     labels: dict[Loc, str] = field(init=False, default_factory=dict)
     """Which override a part came from, as messages name it."""
+    warnings: list[Problem] = field(init=False, default_factory=list)
+    """What is no mistake, but will not do here."""
+    wrong: set[Loc] = field(init=False, default_factory=set)
+    """Where mistakes were noted."""
 
     def __post_init__(self) -> None:
         self.problems = list(self.document.problems)
@@ -33,12 +37,23 @@ class Source:
             self.add((), "must be a mapping of keys and values" if self.document.data is not None else "is empty")
 
     def add(self, loc: Loc, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
-        """Note a mistake at `loc`."""
+        """Note a mistake at `loc`. Raises `FileMistakes` when nobody would read so many."""
+        self.wrong.add(loc)
+        problem = self._problem(loc, message, hint, at_key=at_key)
+        if problem not in self.problems:
+            self.problems.append(problem)
+        if len(self.problems) > MOST_MISTAKES:
+            self.finish()
+
+    def warn(self, loc: Loc, message: str, hint: str | None = None) -> None:
+        """Note what is right by itself, but will not do here."""
+        self.warnings.append(replace(self._problem(loc, message, hint), level="warning"))
+
+    def _problem(self, loc: Loc, message: str, hint: str | None, *, at_key: bool = False) -> Problem:
         label = self.label(loc)
-        if label is not None:
-            self.problems.append(Problem(label, printable(message), hint=printable(hint) if hint else None))
-        else:
-            self.problems.append(self.document.problem(loc, message, hint=hint, at_key=at_key))
+        if label is None:
+            return self.document.problem(loc, message, hint=hint, at_key=at_key)
+        return Problem(label, printable(message), hint=printable(hint) if hint else None)
 
     def label(self, loc: Loc) -> str | None:
         """The override that `loc` came from; None when it stands in the file."""
@@ -112,7 +127,8 @@ class Source:
         """Raise `FileMistakes` when there were any, in the order of the file, those of the command line last."""
         if self.problems:
             unique = list(dict.fromkeys(self.problems))
-            raise FileMistakes(sorted(unique, key=lambda one: (one.line is None, one.line or 0, one.column or 0)))
+            unique.sort(key=lambda one: (one.line is None, one.line or 0, one.column or 0))
+            raise FileMistakes(at_most(unique))
 
 
 def sentence(name: str, fault: ErrorDetails) -> tuple[str, str | None]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from abr_tune.plan.distributions import Choice, Distribution, IntRange, Range, as_text
+from abr_tune.plan.distributions import Choice, Distribution, IntRange, Range, as_text, same
 from abr_tune.plan.ordered import OrderedList, OrderedPair, Simplex
-from abr_tune.plan.schema import Finite, Section
+from abr_tune.plan.schema import Section
 from abr_tune.plan.space import Confidence
+
+MOST_CHOICES: Final = 256
+"""Values of a choice; among more of them no search learns anything."""
+LARGEST: Final = 2**53
+"""Whole numbers up to here are exact in every storage."""
 
 
 def _grows(ends: tuple[float, float]) -> tuple[float, float]:
@@ -19,11 +25,14 @@ def _grows(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Ends = Annotated[tuple[Finite, Finite], AfterValidator(_grows)]
+Positive = Annotated[float, Field(gt=0, le=1e100, allow_inf_nan=False)]
+Countable = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]
+"""Numbers whose squares are finite too."""
+Ends = Annotated[tuple[Countable, Countable], AfterValidator(_grows)]
 PositiveEnds = Annotated[tuple[Positive, Positive], AfterValidator(_grows)]
 Points = Annotated[int, Field(ge=1, le=10_000)]
-WholeEnds = Annotated[tuple[int, int], AfterValidator(_grows)]
+Exact = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+WholeEnds = Annotated[tuple[Exact, Exact], AfterValidator(_grows)]
 
 
 def _pair_or_list(value: Any) -> str:
@@ -95,15 +104,17 @@ class Whole(Searched):
 class OneOf(Searched):
     """One of the listed values."""
 
-    choice: Annotated[list[Any], Field(min_length=1)]
+    choice: Annotated[list[Any], Field(min_length=1, max_length=MOST_CHOICES)]
     """The values: numbers, texts, null, lists or mappings."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         texts = [as_text(value) if not isinstance(value, str) else f'"{value}"' for value in self.choice]
-        twice = next((text for text in texts if texts.count(text) > 1), None)
+        twice = next((text for text, times in Counter(texts).items() if times > 1), None)
         if twice is not None:
             raise ValueError(f"the choice names {twice} twice")
+        if any(not same(value, value) for value in self.choice):
+            raise ValueError("the choice names NaN, which is no number and equals nothing")
         return self
 
     def distribution(self) -> Distribution:
@@ -154,7 +165,7 @@ class Ordered(Searched):
 class Shares(Searched):
     """Shares of the named options of a group that sum to one."""
 
-    simplex: Annotated[list[str], Field(min_length=2)]
+    simplex: Annotated[list[str], Field(min_length=2, max_length=64)]
     """Names of the options."""
     points: Points | None = None
     """How many values along each of its shares but the last the grid sampler tries; the others ignore it."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
+from abr_tune.plan.fit import Doubts
 from abr_tune.plan.ordered import Simplex
 from abr_tune.plan.overrides import faults_of, path_of, resolve, value_at
 from abr_tune.plan.plan import Plan, StartPoint
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.space import OutsideSpace, Space
 from abr_tune.plan.training import read_options, refuse_misfits
+
+LONGEST_NAME: Final = 120
+"""Characters; it stands in tables."""
 
 
 def read_start_points(
@@ -23,18 +27,28 @@ def read_start_points(
     Mistakes are noted in `source`. A value outside the space is none: it runs, but does not train the sampler.
     """
     section = source.data.get("start_from")
-    points = []
+    points: list[StartPoint] = []
+    named: set[str] = set()
     for i, entry in enumerate(section if isinstance(section, list) else ()):
         if not isinstance(entry, dict):
             continue
         name = entry.get("name", f"start {i + 1}")
-        if not isinstance(name, str):
-            source.add(("start_from", i, "name"), "name must be text")
+        if (fault := _fault_of_name(name, named)) is not None:
+            source.add(("start_from", i, "name"), fault)
+        named.add(str(name))
         values = read_options(source, ("start_from", i), options, skip=frozenset({"name"}))
         values = {path: value for path, value in values.items() if not _is_settled(path, settled)}
         if _is_possible(source, i, options, train, values):
             points.append(StartPoint(str(name), _by_searched_path(options, train, values, space)))
     return tuple(points)
+
+
+def _fault_of_name(name: Any, others: set[str]) -> str | None:
+    if not isinstance(name, str):
+        return "name must be text"
+    if not name.isprintable() or not 1 <= len(name) <= LONGEST_NAME:
+        return f"name must be 1 to {LONGEST_NAME} characters that can be seen"
+    return f"{name} is the name of an earlier start point" if name in others else None
 
 
 def outside(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -59,16 +73,17 @@ def _is_possible(
 ) -> bool:
     if refuse_misfits(source, ("start_from", i), options, values, train):
         return False
-    faults = [
-        fault
-        for fault in faults_of(options, {**train, **values})
-        if not any(path_of(fault) == path or path_of(fault).startswith(f"{path}.") for path in (*train, *values))
-    ]
-    for fault in faults:
+    all_faults = faults_of(options, {**train, **values})
+    doubts = Doubts.about(source, section=("start_from", i))
+    for fault in all_faults:
+        if any(path_of(fault) == path or path_of(fault).startswith(f"{path}.") for path in (*train, *values)):
+            continue
+        if doubts.touch(path_of(fault), options):
+            continue
         group = path_of(fault)
         text, hint = sentence(group, fault)
         source.add(("start_from", i), text if text.startswith(group) else f"{group}: {text}", hint)
-    return not faults_of(options, {**train, **values})
+    return not all_faults
 
 
 def _by_searched_path(

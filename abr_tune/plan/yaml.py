@@ -7,7 +7,8 @@ key or more than one document is a mistake, not a surprise.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,12 +22,27 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from abr_tune.errors import FileMistakes, Problem
+from abr_tune.plan.files import BREAK, text_of
 
-MAX_BYTES: Final = 256 * 1024
-MAX_DEPTH: Final = 32
-MAX_ALIASES: Final = 64
-MAX_VALUES: Final = 20_000
-"""Values after aliases are written out: small files can otherwise unfold to gigabytes."""
+MOST_MISTAKES: Final = 100
+"""Mistakes in one file after which nobody looks for more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a file may hold; a mistake beyond, so that reading one takes a fraction of a second."""
+
+    bytes: int = 256 * 1024
+    depth: int = 32
+    aliases: int = 64
+    values: int = 10_000
+    """Keys and values, before and after aliases are written out: small files can otherwise unfold to gigabytes."""
+
+
+BY_HAND: Final = Limits()
+"""Files that somebody writes."""
+WRITTEN_OUT: Final = Limits(bytes=1024 * 1024, values=40_000)
+"""Files that this package writes, where every default of what somebody wrote is filled in."""
 
 Loc = tuple[str | int, ...]
 """Keys and indices from the top of a document to one of its values."""
@@ -38,7 +54,16 @@ _INT: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE: Final = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN: Final = frozenset({".nan", ".NaN", ".NAN"})
-_MAX_DIGITS: Final = 400
+_MAX_DIGITS: Final = 300
+"""So that any whole number is finite as floating point too."""
+_LONGEST: Final = 400
+"""Characters of a message, or of a line that is shown with it."""
+_UNFIT: Final = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters, those that turn the order of letters around, and halves of characters."""
+_BLANK: Final = re.compile(r"[\xa0\u1680\u2000-\u200f\u202f\u205f\u2060\u3000\ufeff]")
+"""Characters that look like a space or like nothing, and are none to YAML."""
 _BREAKS: Final = re.compile(r"[\x85\u2028\u2029\ufeff]")
 """Line breaks of Unicode, which only double quotes carry."""
 
@@ -75,6 +100,8 @@ class Document:
             place = first.get(loc[:end]) or second.get(loc[:end])
             if place is not None:
                 break
+        if place is None and self.lines != ("",):
+            return Problem(self.file, printable(message), 1, 1, printable(hint) if hint else None)
         return problem_at(self.file, self.lines, place, message, hint)
 
 
@@ -85,57 +112,59 @@ def problem_at(
     message, hint = printable(message), printable(hint) if hint else None
     if place is None:
         return Problem(file, message, hint=hint)
-    line = printable(lines[place.line - 1]) if place.line <= len(lines) else ""
-    if len(line) > 400 or place.column > 400:  # machine-written files: the place is named, the line not shown
+    line = lines[place.line - 1] if place.line <= len(lines) else ""
+    if len(line) > _LONGEST or place.column > _LONGEST:  # machine-written: the place is named, the line not shown
         return Problem(file, message, place.line, place.column, hint)
-    return Problem(file, message, place.line, place.column, hint, line.rstrip(), place.width)
+    return Problem(file, message, place.line, place.column, hint, printable(line).rstrip(), place.width)
 
 
 def printable(text: str) -> str:
-    """The text with control characters replaced by visible ones, one for one."""
+    """The text with control characters replaced by visible ones, one for one, and with the middle left out if long."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 150]} ... {text[-100:]}"
     return "".join(
         char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text
     )
 
 
-def read(file: Path, *, shown: str | None = None) -> Document:
+def read(file: Path, *, shown: str | None = None, limits: Limits = BY_HAND) -> Document:
     """The document in a file. Raises `FileMistakes` when it cannot be read as one."""
-    name = shown or str(file)
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise FileMistakes([Problem(name, "there is no such file")]) from None
-    except OSError as fault:
-        raise FileMistakes([Problem(name, f"cannot be read: {fault.strerror}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise FileMistakes([Problem(name, f"is larger than {MAX_BYTES // 1024} KiB")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = raw[: fault.start].count(b"\n") + 1
-        raise FileMistakes([Problem(name, "is not UTF-8 text", line, 1)]) from None
-    return parse(text, name)
+    name = printable(shown or str(file))
+    return parse(text_of(file, name, most=limits.bytes), name, limits)
 
 
-def parse(text: str, file: str) -> Document:
+def parse(text: str, file: str, limits: Limits = BY_HAND) -> Document:
     """The document in a text. Raises `FileMistakes` when it is not YAML as described above."""
-    lines = tuple(re.split(r"\r\n|[\r\n\x85\u2028\u2029]", text))
+    lines = tuple(BREAK.split(text))
+    if unfit := _UNFIT.search(text):
+        before = BREAK.split(text[: unfit.start()])
+        place = Place(len(before), len(before[-1]) + 1, 1)
+        raise FileMistakes([problem_at(file, lines, place, f"holds {named(unfit[0])}")])
     try:
-        node = _Composer(text).get_single_node()
+        node = _Composer(text, limits).get_single_node()
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
-        place = Place(mark.line + 1, mark.column + 1, 1) if mark else None
-        raise FileMistakes([problem_at(file, lines, place, _words_of(fault))]) from None
-    except yaml.reader.ReaderError as fault:
-        before = text[: fault.position]
-        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"), 1)
-        raise FileMistakes([problem_at(file, lines, place, "holds a control character")]) from None
+        where = Place(mark.line + 1, mark.column + 1, 1) if mark else None
+        raise FileMistakes([problem_at(file, lines, where, _words_of(fault), _blank_in(lines, where))]) from None
+    except yaml.reader.ReaderError as fault:  # the few other characters that YAML does not know
+        before = BREAK.split(text[: fault.position])
+        place = Place(len(before), len(before[-1]) + 1, 1)
+        raise FileMistakes([problem_at(file, lines, place, f"holds {named(text[fault.position])}")]) from None
     except (ValueError, OverflowError):  # PyYAML turns an escape such as \UFFFFFFFF into chr() without a check
-        raise FileMistakes([Problem(file, "holds an escape that is no character")]) from None
-    walk = _Walk(file, lines)
+        at = re.search(r"\\U(?!000|0010)", text)
+        before = BREAK.split(text[: at.start()] if at else "")
+        place = Place(len(before), len(before[-1]) + 1, 10)
+        raise FileMistakes([problem_at(file, lines, place, "holds an escape that is no character")]) from None
+    walk = _Walk(file, lines, limits)
     data = walk.value(node, ()) if node is not None else None
     return Document(file, data, lines, walk.keys, walk.values, tuple(walk.problems))
+
+
+def named(character: str) -> str:
+    """A character that cannot be seen, in words: `U+200B (zero width space)`."""
+    name = unicodedata.name(character, "")
+    kind = name.lower() or ("half of a character" if 0xD800 <= ord(character) < 0xE000 else "a control character")
+    return f"U+{ord(character):04X} ({kind})"
 
 
 def parse_value(text: str) -> Any:
@@ -154,7 +183,7 @@ def scalar(text: str) -> str | int | float | bool | None:
         return text in _TRUE
     if _INT.fullmatch(text):
         if len(text) > _MAX_DIGITS:
-            raise ValueError("a number of more than 400 digits")
+            raise ValueError(f"a number of more than {_MAX_DIGITS} digits")
         return int(text, 0) if text[:2] in {"0o", "0x"} else int(text, 10)
     if _FLOAT.fullmatch(text):
         return float(text)
@@ -164,27 +193,30 @@ def scalar(text: str) -> str | int | float | bool | None:
 
 
 class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML's node tree, refusing tags, deep nesting and floods of aliases while it is built."""
+    """PyYAML's node tree, refusing tags, deep nesting and floods of anything while it is built."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, limits: Limits) -> None:
         Reader.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
         Composer.__init__(self)
         BaseResolver.__init__(self)
-        self._depth = 0
-        self._aliases = 0
+        self._limits = limits
+        self._depth = self._aliases = self._values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self._aliases += isinstance(event, yaml.AliasEvent)
-        refused = None
+        self._values += 1
+        limits, refused = self._limits, None
         if getattr(event, "tag", None) is not None:
             refused = f"tags such as {event.tag} are not read"
-        elif self._aliases > MAX_ALIASES:
-            refused = f"more than {MAX_ALIASES} aliases"
-        elif self._depth >= MAX_DEPTH:
-            refused = f"nested deeper than {MAX_DEPTH}"
+        elif self._aliases > limits.aliases:
+            refused = f"more than {limits.aliases} aliases"
+        elif self._depth >= limits.depth:
+            refused = f"nested deeper than {limits.depth}"
+        elif self._values > limits.values:
+            refused = f"holds more than {limits.values} keys and values"
         if refused:
             raise yaml.MarkedYAMLError(problem=refused, problem_mark=event.start_mark)
         self._depth += 1
@@ -196,21 +228,25 @@ class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
 class _Walk:
     """From the node tree to plain data, noting the place of every key and value."""
 
-    def __init__(self, file: str, lines: tuple[str, ...]) -> None:
-        self.file, self.lines = file, lines
+    def __init__(self, file: str, lines: tuple[str, ...], limits: Limits) -> None:
+        self.file, self.lines, self.limits = file, lines, limits
         self.keys: dict[Loc, Place] = {}
         self.values: dict[Loc, Place] = {}
         self.problems: list[Problem] = []
 
     def value(self, node: yaml.Node, loc: Loc) -> Any:
-        if len(loc) > MAX_DEPTH or len(self.values) > MAX_VALUES:
-            message = "aliases unfold without end" if len(loc) > MAX_DEPTH else f"holds more than {MAX_VALUES} values"
+        limits = self.limits
+        if len(loc) > limits.depth or len(self.values) > limits.values:
+            message = f"holds more than {limits.values} keys and values"
+            message = "aliases unfold without end" if len(loc) > limits.depth else message
             raise FileMistakes([problem_at(self.file, self.lines, self._place(node), message)])
         self.values[loc] = self._place(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*loc, i)) for i, child in enumerate(node.value)]
+        if unfit := _UNFIT.search(node.value):  # written as an escape
+            self._mistake(node, f"holds {named(unfit[0])}")
         try:
             return scalar(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
         except ValueError as fault:
@@ -230,18 +266,38 @@ class _Walk:
             if key in data:
                 self._mistake(key_node, f"{key} stands here twice", f"first in line {self.keys[*loc, key].line}")
                 continue
+            if hidden := next((char for char in key if not char.isprintable()), None):
+                self._mistake(key_node, f"this key holds {named(hidden)}, which cannot be seen")
             self.keys[*loc, key] = self._place(key_node)
             data[key] = self.value(value_node, (*loc, key))
         return data
 
     def _mistake(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
         self.problems.append(problem_at(self.file, self.lines, self._place(node), message, hint))
+        if len(self.problems) > MOST_MISTAKES:
+            raise FileMistakes(at_most(self.problems))
 
     def _place(self, node: yaml.Node) -> Place:
         start, end = node.start_mark, node.end_mark
         line = self.lines[start.line] if start.line < len(self.lines) else ""
         last = end.column if end.line == start.line else len(line.rstrip())
         return Place(start.line + 1, start.column + 1, max(1, last - start.column))
+
+
+def at_most(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """The first of very many mistakes, with a word about the others."""
+    if len(problems) <= MOST_MISTAKES:
+        return problems
+    rest = Problem(problems[0].file, f"there are more than {MOST_MISTAKES} mistakes; mend these first")
+    return [*problems[:MOST_MISTAKES], rest]
+
+
+def _blank_in(lines: tuple[str, ...], place: Place | None) -> str | None:
+    """What may be wrong with a line that somebody copied from a page."""
+    for number in (place.line, place.line - 1) if place else ():
+        if 0 < number <= len(lines) and (blank := _BLANK.search(lines[number - 1][:_LONGEST])):
+            return f"line {number} holds {named(blank[0])}, which is no space"
+    return None
 
 
 def _words_of(fault: yaml.MarkedYAMLError) -> str:

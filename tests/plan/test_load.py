@@ -238,9 +238,9 @@ def test_wilcoxon_is_for_tasks_that_report_folds_or_seeds(write: Callable[[str],
         ("2GiB", 2 * 1024**3),
         ("1.5 GiB", 3 * 512 * 1024**2),
         ("500MB", 500_000_000),
-        ("64kb", 64_000),
+        ("6400kb", 6_400_000),
         ("1 TiB", 1024**4),
-        ("300 B", 300),
+        ("3000000 B", 3_000_000),
         ("1048576", 1048576),
         ("1e9", 10**9),
     ],
@@ -523,7 +523,7 @@ def test_the_tables_are_total() -> None:
 
 def test_every_part_of_a_plan_is_described(small: Small) -> None:
     renamed = {"file": None, "task": None, "task_name": "task", "space": "search", "objectives": "objective"}
-    renamed |= {"since": "from"}
+    renamed |= {"since": "from", "warnings": None}
     keys = {renamed.get(name, name) for name in Plan.__dataclass_fields__} - {None}
     assert set(describe_plan(load_plan(small()))) == keys
 

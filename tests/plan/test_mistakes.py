@@ -377,7 +377,7 @@ def test_mistakes_elsewhere(small: Small, mistakes: Mistakes, entry: str, messag
         (
             "name: small",
             "name: ../x",
-            "name must begin with a letter or digit and hold only these, . _ and -, not ../x",
+            "name must begin with a letter or digit and hold at most 64 of these, . _ and -, not ../x",
         ),
         ("search:\n" + SEARCH, "", "search is empty: name at least one path and how to spread its values"),
         ("search:\n" + SEARCH, "search: {}\n", "search is empty: name at least one path and how to spread its values"),
