@@ -12,6 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from abr_tune.ablation import Ablation, Configuration, Lever, Step, greedy, levers_between, together, told, with_lever
+from abr_tune.borders import as_damage
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.plan.config import Config, load_config
@@ -60,7 +61,8 @@ def explain(run: RunFolder, means: Means, console: Console) -> Ablation:
         UserError: the run has no best configuration, its data have changed, no such start point, too small a budget.
         Interrupted: a signal came.
     """
-    case = _open(run, means)
+    with as_damage(run.path):
+        case = _open(run, means)
     first, forest = case.order()
     seeds = case.seeds
     steps, width = affordable(len(first), len(seeds), means.budget, end_known=bool(case.known))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from abr_tune.borders import as_damage
 from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import UserError
 from abr_tune.finalists import Finalist, confirmed
@@ -91,6 +92,15 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
         UserError: no such run or trial, or the trial never began.
     """
     run = RunFolder(find_run(name, out))
+    with as_damage(run.path):
+        text = _exported(run, trial, to=to, trust_code=trust_code)
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(to, text)
+    return text
+
+
+def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) -> str:
     number = _number(run, trial)
     records = {record.number: record for record in read_records(run.path)}
     source = run.trial(number) / CONFIG
@@ -108,11 +118,7 @@ def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_cod
     content["claims"] = without_skills(records[number].metrics or {})
     content["tolerance"] = {"same_seed": 0.0}
     content["provenance"] = _provenance(run.name, records[number], str(described["data_fingerprint"]))
-    text = dump(content)
-    if to is not None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(to, text)
-    return text
+    return dump(content)
 
 
 def _code(folder: str | None) -> dict[str, str]:

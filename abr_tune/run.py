@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from abr_tune.annotate import annotate
+from abr_tune.borders import refuse_links
 from abr_tune.confirm import confirm
 from abr_tune.console import Scoreboard, stderr_console, watching
 from abr_tune.errors import Exit
@@ -35,6 +36,7 @@ from abr_tune.report.write import write_report
 from abr_tune.runs import RunFolder, sole_driver, write_json
 from abr_tune.search.archive import read_records, storage_of
 from abr_tune.search.events import EpochDone, Event, TrialRecord, Warned
+from abr_tune.search.known import remember
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
 from abr_tune.summary import Spent, sentences, summarise
@@ -59,6 +61,9 @@ def run(plan: Plan, launch: Launch) -> Exit:
     if launch.address is None:
         refuse_missing_resources(plan.resources)
     refuse_remote(launch.storage, folder.path)
+    refuse_links(folder.path)
+    if launch.storage is not None:
+        remember(launch.storage)
     with (
         nothing_left_of_a_refusal(folder),
         sole_driver(folder.path, join=launch.join) as first,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from abr_tune.borders import refuse_links
 from abr_tune.errors import UserError
 from abr_tune.processes import Process, this_process
 
@@ -90,8 +91,10 @@ class RunFolder:
             return None
         anew = "the same `abr-tune run` writes it anew"
         try:
+            if self.summary.is_symlink() or not self.summary.is_file():
+                raise ValueError("it is no file")
             summary = json.loads(self.summary.read_text(encoding="utf-8"))
-        except ValueError as mistake:
+        except (ValueError, RecursionError) as mistake:
             raise UserError(f"{self.summary} is damaged: {mistake}; {anew}") from mistake
         if not isinstance(summary, dict):
             raise UserError(f"{self.summary} is damaged: it holds no summary; {anew}")
@@ -107,7 +110,8 @@ def write_atomically(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:  # follows no link that waits under this name
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -131,10 +135,11 @@ def find_run(name_or_path: str, out: Path = Path("results")) -> Path:
     """The folder of a run given by its name under `out`, or by a path.
 
     Raises:
-        UserError: there is no such run; names that are close are suggested.
+        UserError: there is no such run, and names that are close are suggested; or links lead out of its folder.
     """
     for candidate in (out / name_or_path, Path(name_or_path)):
         if (candidate / "space.yaml").is_file():
+            refuse_links(candidate)
             return candidate
     known = [run.name for run in runs_in(out)]
     close = difflib.get_close_matches(name_or_path, known, n=1)

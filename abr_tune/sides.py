@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from abr_tune.borders import refuse_links, within
 from abr_tune.errors import UserError
 from abr_tune.plan.yaml import read
 from abr_tune.repeats import Score
@@ -66,8 +67,12 @@ def read_side(name_or_path: str, out: Path) -> Side:
     path = Path(name_or_path)
     if path.is_file():
         beside = RunFolder(path.parent)
-        return _run(beside, name_or_path) if path.name == beside.best_config.name else _file(path)
+        if path.name == beside.best_config.name:
+            refuse_links(beside.path)
+            return _run(beside, name_or_path)
+        return _file(path)
     if (path / CONFIG).is_file():
+        refuse_links(path)
         return _training(path)
     return _run(RunFolder(find_run(name_or_path, out)), name_or_path)
 
@@ -92,7 +97,7 @@ def _run(run: RunFolder, name: str) -> Side:
     summary = run.read_summary() or {}
     scores: Mapping[str, Any] = _json(run.best / "scores.json")
     best = (summary.get("finalists") or [{}])[0]
-    histories = [read_history(run.path / fresh / HISTORY) for fresh in best.get("runs", ())]
+    histories = [read_history(within(run.path, f"{fresh}/{HISTORY}")) for fresh in best.get("runs", ())]
     folds = best.get("folds", 0)
     baselines: dict[str, float] = {**summary.get("baselines", {})}
     for split in scores.values():

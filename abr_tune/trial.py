@@ -25,6 +25,7 @@ from typing import Any, Final, TextIO, TypeVar
 from pydantic import BaseModel
 
 from abr_tune.errors import AbrTuneError, disk_fault
+from abr_tune.exhaustion import out_of_memory
 from abr_tune.heard import Heard, heard
 from abr_tune.limits import UNLIMITED, Meter, OverLimit
 from abr_tune.plan.plan import Limits
@@ -117,6 +118,8 @@ class Crash:
     """The task's code raised: `error` in one line; the whole story is in the folder's `traceback.txt`."""
 
     error: str
+    out_of_memory: bool = False
+    """It could not have the memory it wanted, which it may have another time."""
 
 
 def training_config(
@@ -229,7 +232,7 @@ def _crash(error: Exception, folder: Path) -> Crash:
         if (fault := disk_fault(refused, folder)) is not None:
             raise fault from error
         raise
-    return Crash(" ".join("".join(traceback.format_exception_only(error)).split()))
+    return Crash(" ".join("".join(traceback.format_exception_only(error)).split()), out_of_memory(error))
 
 
 def _diverged(found: NotFinite) -> TrialStep:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from abr_tune.borders import refuse_links
 from abr_tune.errors import UserError
 from abr_tune.export import WEIGHTS
 from abr_tune.plan.config import Config, load_config
@@ -36,7 +37,9 @@ def find_trained(name_or_path: str, out: Path, *, trust_code: bool = False) -> T
         UserError: there are none, or nothing says what they were trained with.
     """
     folder = Path(name_or_path)
-    if not (folder / WEIGHTS).is_file():
+    if (folder / WEIGHTS).is_file():
+        refuse_links(folder)
+    else:
         folder = find_run(name_or_path, out) / "best"
         if not (folder / WEIGHTS).is_file():
             raise UserError(f"run {name_or_path} has no best weights yet; they come when a search has finished")

@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     A user's mistake is one message; a fault of ours leaves its traceback in a log.
     """
+    from abr_tune.borders import Damaged
     from abr_tune.cli.app import app
     from abr_tune.plain import Shown, visible_lines
     from abr_tune.runs import write_atomically
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         with redirect_stdout(cast(TextIO, Shown(sys.stdout))):
             app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:
+        if isinstance(ending, Damaged):
+            write_atomically(LOG, traceback.format_exc())
         sys.stderr.write(f"{visible_lines(str(ending))}\n")
         sys.exit(ending.exit)
     except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3

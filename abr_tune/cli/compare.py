@@ -32,16 +32,21 @@ def compare(
 
       abr-tune compare results/phase1/best.yaml results/phase1/trials/12 --json
     """
+    from abr_tune.borders import as_damage
     from abr_tune.compare import compare as hold_against
     from abr_tune.plain import visible
     from abr_tune.sides import read_side
 
-    found = hold_against(read_side(one, out), read_side(other, out))
-    if json:
-        echo_json(found.to_json())
-        return
-    for line in _lines(found):
-        typer.echo(visible(line))
+    with as_damage(Path(one)):
+        a = read_side(one, out)
+    with as_damage(Path(other)):
+        b = read_side(other, out)
+    with as_damage(Path(f"{one} or {other}")):
+        found = hold_against(a, b)
+        if json:
+            echo_json(found.to_json())
+        for line in () if json else _lines(found):
+            typer.echo(visible(line))
 
 
 def _lines(found: Any) -> Iterator[str]:

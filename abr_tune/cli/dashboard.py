@@ -25,14 +25,17 @@ def dashboard(
     Example: abr-tune dashboard phase1 --port 8081
     """
     from abr_tune.annotate import annotate
+    from abr_tune.borders import as_damage
     from abr_tune.dashboard import open_server
     from abr_tune.errors import Exit, StorageFault
     from abr_tune.runs import find_run
 
     folder = find_run(run, out)
-    server, address = open_server(folder, port=port, allow_edit=allow_edit)
+    with as_damage(folder):
+        server, address = open_server(folder, port=port, allow_edit=allow_edit)
     try:
-        annotate(folder)
+        with as_damage(folder):
+            annotate(folder)
     except StorageFault as fault:
         typer.echo(f"notes and plots are as they were, the study cannot be written to: {fault}", err=True)
     with server:

@@ -19,6 +19,7 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune gate phase1 && abr-tune run search_spaces/phase2.yaml
     """
+    from abr_tune.borders import as_damage
     from abr_tune.errors import Exit, UserError
     from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
@@ -29,14 +30,15 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
         raise UserError(
             f"run {folder.name} has no judged gate: its space file names no `gate:`, or it has not finished"
         )
-    if json:
-        from json import dumps
+    with as_damage(folder.path):
+        if json:
+            from json import dumps
 
-        typer.echo(dumps(judged, indent=2))
-    else:
-        for line in (*_lines(judged), *([] if judged["verdict"] == "go" else _rollback(folder.path))):
-            typer.echo(visible(line))
-    raise typer.Exit(Exit.NOTHING_COMPLETE if judged["verdict"] == "no-go" else Exit.DONE)
+            typer.echo(dumps(judged, indent=2))
+        else:
+            for line in (*_lines(judged), *([] if judged["verdict"] == "go" else _rollback(folder.path))):
+                typer.echo(visible(line))
+        raise typer.Exit(Exit.NOTHING_COMPLETE if judged["verdict"] == "no-go" else Exit.DONE)
 
 
 def _lines(judged: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,10 @@ def report(run: Run, out: Out = Path("results")) -> None:
 
     Example: abr-tune report phase1
     """
+    from abr_tune.borders import as_damage
     from abr_tune.report.write import write_report
     from abr_tune.runs import find_run
 
-    typer.echo(write_report(find_run(run, out)))
+    folder = find_run(run, out)
+    with as_damage(folder):
+        typer.echo(write_report(folder))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from abr_tune.cli.arguments import Json, Out, Run
 from abr_tune.cli.document import echo_json
+
+if TYPE_CHECKING:
+    from abr_tune.search.events import TrialRecord
 
 WIDTH_OF_A_PIPE: Final = 2000
 """Characters of a line beyond which even a pipe gets it shortened."""
@@ -21,32 +25,37 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune ls
     """
+    from abr_tune.borders import as_damage
     from abr_tune.errors import UserError
     from abr_tune.runs import runs_in
 
     rows = []
     for run in runs_in(out):
         try:
-            summary = run.read_summary() or {}
+            with as_damage(run.path):
+                row = _row(run.name, run.read_summary() or {})
         except UserError:  # the others are to be seen all the same; `show` says what is wrong with this one
-            summary = {"state": "damaged"}
-        best = summary.get("best") or {}
-        rows.append(
-            {
-                "name": run.name,
-                "state": summary.get("state", "unfinished"),
-                "trials": sum(summary.get("trials", {}).values()),
-                "objective": summary.get("objective", {}).get("metric"),
-                "best": best.get("value"),
-                "gate": (summary.get("gate") or {}).get("verdict"),
-            }
-        )
+            row = _row(run.name, {"state": "damaged"})
+        rows.append(row)
     if json:
         echo_json(rows)
     elif rows:
         _print_table(rows)
     else:
         typer.echo(f"no runs in {out}; start one with: abr-tune run SPACE.yaml", err=True)
+
+
+def _row(name: str, summary: Mapping[str, Any]) -> dict[str, object]:
+    best = summary.get("best") or {}
+    value = best.get("value")
+    return {
+        "name": name,
+        "state": summary.get("state", "unfinished"),
+        "trials": sum(summary.get("trials", {}).values()),
+        "objective": summary.get("objective", {}).get("metric"),
+        "best": None if value is None else float(value),
+        "gate": (summary.get("gate") or {}).get("verdict"),
+    }
 
 
 def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
@@ -56,6 +65,7 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune show phase1
     """
+    from abr_tune.borders import as_damage
     from abr_tune.errors import UserError
     from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
@@ -63,7 +73,9 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     from abr_tune.under_way import sentences_now, under_way
 
     folder = RunFolder(find_run(run, out))
-    if (now := under_way(folder)) is not None:
+    with as_damage(folder.path):
+        now = under_way(folder)
+    if now is not None:
         if json:
             echo_json(now)
         for sentence in () if json else sentences_now(now, str(folder.path)):
@@ -72,11 +84,11 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     summary = folder.read_summary()
     if summary is None:
         raise UserError(f"run {folder.name} has no summary yet; the `abr-tune run` that began it continues it")
-    if json:
-        echo_json(summary)
-        return
-    for sentence in sentences(summary, str(folder.path)):
-        typer.echo(visible(sentence))
+    with as_damage(folder.path):
+        if json:
+            echo_json(summary)
+        for sentence in () if json else sentences(summary, str(folder.path)):
+            typer.echo(visible(sentence))
 
 
 def trials(
@@ -92,11 +104,18 @@ def trials(
 
     Example: abr-tune trials phase1 --state pruned
     """
-    from abr_tune.console import parameters
+    from abr_tune.borders import as_damage
     from abr_tune.runs import find_run
     from abr_tune.search.archive import read_records
 
-    records = [record for record in read_records(find_run(run, out)) if state in {None, record.state}]
+    folder = find_run(run, out)
+    with as_damage(folder):
+        _print_trials([record for record in read_records(folder) if state in {None, record.state}], json=json)
+
+
+def _print_trials(records: Sequence[TrialRecord], *, json: bool) -> None:
+    from abr_tune.console import parameters
+
     if json:
         columns = ("number", "state", "value", "params", "pruned_by", "why", "epochs", "seconds")
         echo_json([{name: asdict(record)[name] for name in columns} for record in records])

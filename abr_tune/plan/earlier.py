@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from abr_tune.borders import refuse_links
+from abr_tune.errors import UserError
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.source import Source
 from abr_tune.plan.yaml import read
@@ -30,6 +32,10 @@ def read_since(source: Source, *, folder: Path, results: Path) -> Path | None:
 
 def _fault_of(source: Source, run: RunFolder, results: Path) -> tuple[str, str | None] | None:
     """Why nothing can be taken from this folder, and what to do."""
+    try:
+        refuse_links(run.path)
+    except UserError as refused:
+        return str(refused), None
     if not (run.study.is_file() or run.environment.is_file() or run.best_config.is_file()):
         return f"{run.path} holds neither a study nor best.yaml", "from needs the folder of a run"
     if run.path.resolve() == (results / str(source.data.get("name"))).resolve():

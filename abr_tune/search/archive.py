@@ -15,17 +15,22 @@ from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.bulk import all_trials
 from abr_tune.search.events import TrialRecord
+from abr_tune.search.known import refuse_unknown
 from abr_tune.search.records import record_of
 from abr_tune.search.storage import opened, sqlite_url
 
 
 def storage_of(folder: Path) -> str | None:
-    """URL of the storage of the run in `folder`: the one it was started with, or its own `study.db` if it has one."""
+    """URL of the storage of the run in `folder`: the one it was started with, or its own `study.db` if it has one.
+
+    Raises `UserError` when that is one of which only the folder speaks.
+    """
     run = RunFolder(folder)
     if run.environment.is_file():
         launch = json.loads(run.environment.read_text(encoding="utf-8")).get("launch") or {}
         if launch.get("storage") is not None:
-            return str(launch["storage"])
+            refuse_unknown(storage := str(launch["storage"]), folder)
+            return storage
     return sqlite_url(run.study) if run.study.is_file() else None
 
 

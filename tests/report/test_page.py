@@ -21,6 +21,7 @@ from abr_tune.report.read import read_run
 from abr_tune.report.write import write_report
 from abr_tune.runs import write_json
 from abr_tune.search.archive import read_records
+from abr_tune.search.known import remember
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.study import Study
 from core.report import EpochReport
@@ -183,6 +184,9 @@ def test_a_study_kept_elsewhere(new_run: Any, tmp_path: Path) -> None:
     storage = sqlite_url(run.folder.study.rename(tmp_path / "shared.db"))
     Study(storage, "another", (Objective(METRIC),)).close()
     run.folder.environment.write_text(json.dumps({"launch": {"storage": storage}}), encoding="utf-8")
+    with pytest.raises(UserError, match="never named on this account with --storage"):
+        read_run(run.folder.path)
+    remember(storage)
     assert [record.value for record in read_run(run.folder.path).trials] == [0.3]
     assert [record.value for record in read_records(run.folder.path)] == [0.3]
 
