@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from abr_tune.errors import EnvironmentFault
 
 REMOTE: Final[Mapping[str, str]] = {
@@ -111,6 +108,9 @@ def refuse_remote(storage: str | None, folder: Path) -> None:
 
 def sqlite_file(storage: str) -> Path | None:
     """The file of a SQLite storage URL; None for another storage, and for one that is kept in memory."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError):

@@ -42,13 +42,28 @@ class Shown:
             shown = HIDDEN.sub(lambda found: _shown(found[0]), text)
         else:
             shown = CONTROL.sub(lambda found: _escaped(found[0]), text)
-        self._stream.write(shown)
+        self._stream.write(_within(shown, self._stream.encoding))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
         """Write each of `lines`."""
         for line in lines:
             self.write(line)
+
+
+def _within(text: str, encoding: str | None) -> str:
+    """`text` with what the stream has no letters for, such as ğ or µ in ASCII, as JSON escapes it."""
+    if encoding is None or _fits(text, encoding):
+        return text
+    return "".join(character if _fits(character, encoding) else _escaped(character) for character in text)
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(found: str) -> str:

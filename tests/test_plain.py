@@ -99,3 +99,12 @@ def in_terminal(arguments: list[str]) -> bytes:
     os.close(ours)
     assert process.returncode in {0, 2}
     return told
+
+
+def test_letters_that_a_stream_lacks_are_escaped_and_a_document_stays_one() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Shown(stream).write(json.dumps({"name": "Sağlıklı µV"}, ensure_ascii=False))
+    stream.flush()
+    assert raw.getvalue() == rb'{"name": "Sa\u011fl\u0131kl\u0131 \u00b5V"}'
+    assert json.loads(raw.getvalue()) == {"name": "Sağlıklı µV"}

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from abr_tune.doctor.child import NoAnswer, ask
 from abr_tune.doctor.finding import Finding, Place, note, ok, problem, warning
+from abr_tune.doctor.standing import SECONDS_TO_CONNECT
 from abr_tune.errors import Exit
 
 SECONDS_TO_ANSWER: Final = 30.0
-SECONDS_TO_CONNECT: Final = 10
 SLOW: Final = 0.05
 """Seconds of a round trip from which on every commit is felt."""
 SKEW: Final = 30.0

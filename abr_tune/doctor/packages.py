@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import sqlite3
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
@@ -27,7 +30,7 @@ WAL_IS_SAFE: Final = (3, 51, 3)
 
 def python(_place: Place) -> Iterator[Finding]:
     """The version of Python."""
-    wanted, have = metadata("abr-tune")["Requires-Python"], platform.python_version()
+    wanted, have = asked_for().python, platform.python_version()
     if SpecifierSet(wanted).contains(have, prereleases=True):
         yield ok(f"{have}, {wanted} is wanted")
     else:
@@ -67,16 +70,44 @@ def sqlite(_place: Place) -> Iterator[Finding]:
 
 
 def wanted_by(extra: str) -> Iterator[Requirement]:
-    """What an extra of the installed abr-tune asks for on this system; the empty one is the package itself."""
-    for text in requires("abr-tune") or ():
+    """What abr-tune asks for on this system: for an extra, or, where that is empty, always."""
+    declared = asked_for()
+    for text in declared.extras.get(extra, ()) if extra else declared.always:
         requirement = Requirement(text)
-        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if always if not extra else (not always and _applies(requirement, extra)):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
             yield requirement
 
 
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What abr-tune asks of its environment, as requirements in words."""
+
+    python: str
+    always: Sequence[str]
+    extras: Mapping[str, Sequence[str]]
+
+
+def asked_for() -> Asked:
+    """What the checkout's pyproject.toml says; installed, what was installed says.
+
+    A checkout may be newer than what pip noted when it was installed from it.
+    """
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():
+        said = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if said.get("name") == "abr-tune":
+            return Asked(said["requires-python"], said["dependencies"], said.get("optional-dependencies", {}))
+    about, texts = metadata("abr-tune"), requires("abr-tune") or []
+    extras = {
+        name: [text for text in texts if not _asked(text, "") and _asked(text, name)]
+        for name in about.get_all("Provides-Extra") or ()
+    }
+    return Asked(about["Requires-Python"], [text for text in texts if _asked(text, "")], extras)
+
+
+def _asked(text: str, extra: str) -> bool:
+    marker = Requirement(text).marker
+    return marker is None or marker.evaluate({"extra": extra})
 
 
 def misfit(requirement: Requirement) -> str | None:

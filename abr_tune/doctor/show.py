@@ -107,7 +107,7 @@ def _print(console: Console, title: str, rows: Iterable[Row]) -> None:
         else:
             starts = [f"{row.mark:{mark}}  {row.check:{name}}  ", *[" " * (mark + name + 4)] * len(row.below)]
             for start, line in zip(starts, lines, strict=True):
-                console.out(start + line, highlight=False)
+                console.out((start + line).rstrip(), highlight=False)
     if console.is_terminal:
         console.print(table)
 

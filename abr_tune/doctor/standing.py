@@ -18,6 +18,7 @@ DEPTH: Final = 2
 INSIDE: Final = frozenset({"trials", "confirm", "best"})
 """Folders of a run, in which there is no other run."""
 SECONDS_FOR_A_STORAGE: Final = 30.0
+SECONDS_TO_CONNECT: Final = 10
 
 
 def folders_in(out: Path) -> Iterator[RunFolder]:
@@ -91,7 +92,7 @@ def read_studies(url: str) -> dict[str, Any]:
     from sqlalchemy.orm import Session
 
     from abr_tune.search.leases import read_holders
-    from abr_tune.search.storage import SECONDS_TO_CONNECT, several_may_write
+    from abr_tune.search.storage import several_may_write
 
     engine = create_engine(url, connect_args={"connect_timeout": SECONDS_TO_CONNECT})
     if not several_may_write(engine) or not inspect(engine).has_table(models.StudyModel.__tablename__):
