@@ -90,6 +90,9 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         console.print("loading data ...", style="dim")
         dataset = load_data(plan)
         fingerprint = plan.task.fingerprint(dataset)
+        for remark in plan.task.remarks(dataset):
+            log.warning("the data: %s", remark)
+            console.print(f"the data: {remark}", style="yellow", markup=False, highlight=False)
     divided(plan, dataset)
     _refuse_other_data(folder, fingerprint)
     _refuse_other_storage(folder, launch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, get_args
@@ -89,13 +90,20 @@ def find_problems(recordings: Recordings) -> tuple[DataProblem, ...]:
 
 
 def at_rows(
-    bad_N: NDArray[np.bool_], column: str, message: str, values_N: NDArray[np.generic] | None = None
+    bad_N: NDArray[np.bool_],
+    column: str,
+    message: str,
+    values_N: NDArray[np.generic] | None = None,
+    hint: str | None = None,
 ) -> Iterator[DataProblem]:
-    """One problem for each of the first bad rows, and one that counts the rest; `{}` in the message is the value."""
+    """One problem for each of the first bad rows, and one that counts the rest; `{}` in the message is the value.
+
+    The remedy stands at the first of them.
+    """
     rows = np.flatnonzero(bad_N)
     for row in rows[:SHOWN].tolist():
         value = "" if values_N is None else f"{values_N[row]:.6g}"
-        yield DataProblem(message.format(value), row=row, column=column)
+        yield DataProblem(message.format(value), row=row, column=column, hint=hint if row == rows[0] else None)
     if len(rows) > SHOWN:
         yield DataProblem(f"the same in {len(rows) - SHOWN} more recordings", column=column)
 
@@ -106,7 +114,7 @@ def _table_problems(r: Recordings) -> Iterator[DataProblem]:
     if not r.samples:
         yield DataProblem("recordings have no samples", column="signal")
     if not (np.isfinite(r.sampling_rate_hz) and 1_000 <= r.sampling_rate_hz <= 1_000_000):
-        hint = "give it in Hz" if 1 <= r.sampling_rate_hz < 1_000 else None
+        hint = "give it in Hz" if 0 < r.sampling_rate_hz < 1_000 else None
         yield DataProblem(
             f"a sampling rate of {r.sampling_rate_hz:g} Hz is outside 1,000 to 1,000,000",
             column="sampling_rate_hz",
@@ -116,9 +124,22 @@ def _table_problems(r: Recordings) -> Iterator[DataProblem]:
         yield DataProblem(f"the unit {r.unit!r} is not one of {', '.join(get_args(SignalUnit))}", column="unit")
     if len(set(r.class_names)) != len(r.class_names):
         yield DataProblem("a class is named twice", column="class_names")
+    if len(r.class_names) > MOST_CLASSES:
+        hint = "is something else in the place of the class?"
+        yield DataProblem(f"{len(r.class_names):,} classes are no classes", column="class_names", hint=hint)
+    if odd := [name for name in r.class_names if not _is_name(name)]:
+        yield DataProblem(f"{odd[0]!a} is no name", column="class_names")
     for name, value in r.facts.items():
         if not np.isfinite(value):
             yield DataProblem(f"{name} is {value}", column="facts")
+
+
+MOST_CLASSES: Final = 1_000
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be shown in one line: something else than spaces, and no letters that steer a terminal."""
+    return bool(text.strip()) and not any(unicodedata.category(letter) == "Cc" for letter in text)
 
 
 TYPICAL_RANGE_UV: Final = (2e-3, 200.0)
@@ -128,6 +149,9 @@ Human ABR are 0.1-1 µV, mouse ABR 0.2-8 µV, compound action potentials up to 1
 numbers in volts or millivolts fall below, in nanovolts above."""
 LARGEST_UV: Final = 1_000.0
 """No averaged response is larger; single artefacts are."""
+LARGEST_Z: Final = 100.0
+"""No sample of n lies further than sqrt(n - 1) standard deviations from their mean; sweeps have hundreds of samples."""
+_UNIT_COLUMN: Final = "a CSV file may say so in its column `unit` (V, mV, uV, nV), others give microvolts"
 
 
 def _signal_problems(r: Recordings) -> Iterator[DataProblem]:
@@ -154,13 +178,13 @@ def _unit_problems(r: Recordings, span_N: NDArray[np.floating], typical: float) 
         yield DataProblem(
             f"recordings are typically {typical:.2g} µV from peak to peak",
             column="signal",
-            hint="are they in volts or millivolts?",
+            hint=f"are they in volts or millivolts? {_UNIT_COLUMN}",
         )
     elif r.unit == "uV" and typical > high:
         yield DataProblem(
             f"recordings are typically {typical:.3g} µV from peak to peak",
             column="signal",
-            hint="are they in nanovolts?",
+            hint=f"are they in nanovolts? {_UNIT_COLUMN}",
         )
     elif r.unit == "uV":
         yield from at_rows(span_N > LARGEST_UV, "signal", "{} µV from peak to peak is no averaged response", span_N)
@@ -168,7 +192,11 @@ def _unit_problems(r: Recordings, span_N: NDArray[np.floating], typical: float) 
         yield DataProblem(
             f"recordings with unit z have a standard deviation near 1, these typically span {typical:.2g}",
             column="signal",
+            hint="are they in microvolts?",
         )
+    else:
+        far_N = np.abs(r.signal).max(axis=1)
+        yield from at_rows(far_N > LARGEST_Z, "signal", "{} standard deviations from the mean", far_N)
 
 
 LONGEST_SWEEP_MS: Final = 467 / 15
@@ -179,14 +207,28 @@ BOUNDS: Final = {
     "age_years": (-1.0, 120.0),  # born early, corrected age is negative
     "intensity_db_nhl": (-20.0, 140.0),  # also dB SPL of animal recordings
     "rate_per_s": (0.1, 1_000.0),
-    "fmp": (0.0, np.inf),  # a ratio of variances
+    "fmp": (0.0, 1e6),  # a ratio of variances
     "threshold_db": (-20.0, 140.0),
     "peak_amplitude_uv": (-LARGEST_UV, LARGEST_UV),
-    "sweeps": (1.0, np.inf),
+    "sweeps": (1.0, 1e6),
     "frequency_khz": (0.01, 200.0),
-    "weight": (0.0, np.inf),
+    "weight": (1e-6, 1e6),
 }
 """What a column may hold, both ends included; NaN is a missing value."""
+REMEDIES: Final = {
+    "age_years": "give it in years",
+    "intensity_db_nhl": "give it in dB",
+    "rate_per_s": "give stimuli per second, and nothing where it is unknown",
+    "threshold_db": "give it in dB, and nothing where none was found",
+    "peak_latency_ms": "give it in milliseconds",
+    "peak_amplitude_uv": "give it in microvolts",
+    "weight": "leave out what shall not count",
+    "sweeps": "count the responses averaged, and give nothing where it is unknown",
+    "frequency_khz": "give it in kHz, and nothing for a click",
+}
+"""What to do about a value outside of these."""
+EARLIEST_TYPICAL_MS: Final = 0.1
+"""No wave is as early: half of the latencies below this are in seconds (7 ms are 0.007 s)."""
 
 
 def _static_problems(r: Recordings) -> Iterator[DataProblem]:
@@ -200,6 +242,9 @@ def _label_problems(r: Recordings) -> Iterator[DataProblem]:
         bad_N, "hearing_class", f"class {{}} is not one of the {len(r.class_names)} classes", r.hearing_class
     )
     yield from at_rows(r.patient == "", "patient", "the patient is missing")
+    odd = [name for name in np.unique(r.patient).tolist() if name and not _is_name(name)]
+    if odd:
+        yield from at_rows(np.isin(r.patient, odd), "patient", f"{odd[0]!a} is no name of a patient")
     for name in ("threshold_db", "peak_amplitude_uv", "sweeps", "frequency_khz", "weight"):
         if (values_N := getattr(r, name)) is not None:
             yield from _outside(values_N, name)
@@ -213,18 +258,22 @@ def _peak_problems(r: Recordings) -> Iterator[DataProblem]:
     end_ms = max(LONGEST_SWEEP_MS, r.duration_ms if r.sampling_rate_hz > 0 else 0.0)
     outside_N = ~np.isnan(latency) & ~((latency > 0) & (latency < end_ms))
     message = f"{{}} ms is outside the sweep, which ends {end_ms:.4g} ms after the stimulus"
-    yield from at_rows(outside_N, "peak_latency_ms", message, latency)
+    yield from at_rows(outside_N, "peak_latency_ms", message, latency, REMEDIES["peak_latency_ms"])
+    known = latency[np.isfinite(latency)]
+    if known.size and 0 < (typical := float(np.median(known))) < EARLIEST_TYPICAL_MS:
+        told = f"latencies are typically {typical:.2g} ms"
+        yield DataProblem(told, column="peak_latency_ms", hint="are they in seconds? give them in milliseconds")
     for name in ("peak_latency_ms", "peak_amplitude_uv"):
         labelled_N = ~np.isnan(getattr(r, name)) & (exist != 1)
         yield from at_rows(labelled_N, name, "labelled although peak_exist does not say 1")
     sizes = np.abs(r.peak_amplitude_uv[np.isfinite(r.peak_amplitude_uv)])
-    if sizes.size and 0 < (typical := float(np.median(sizes))) < 1e-3:
-        yield DataProblem(
-            f"amplitudes are typically {typical:.2g} µV", column="peak_amplitude_uv", hint="are they in volts?"
-        )
+    if sizes.size and not 1e-3 <= (typical := float(np.median(sizes))) <= TYPICAL_RANGE_UV[1] and typical > 0:
+        other = "volts or millivolts" if typical < 1 else "nanovolts"
+        hint = f"are they in {other}? give them in microvolts"
+        yield DataProblem(f"amplitudes are typically {typical:.2g} µV", column="peak_amplitude_uv", hint=hint)
 
 
 def _outside(values_N: NDArray[np.floating], name: str) -> Iterator[DataProblem]:
     low, high = BOUNDS[name]
     bad_N = ~np.isnan(values_N) & ~(np.isfinite(values_N) & (values_N >= low) & (values_N <= high))
-    yield from at_rows(bad_N, name, f"{{}} is outside {low:g} to {high:g}", values_N)
+    yield from at_rows(bad_N, name, f"{{}} is outside {low:g} to {high:g}", values_N, REMEDIES.get(name))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem
 from core.data.recordings import Recordings
+from core.data.suspicions import shared_patients
 
 
 def concatenate(tables: Sequence[Recordings], sources: Sequence[str] = ()) -> Recordings:
@@ -30,7 +31,8 @@ def concatenate(tables: Sequence[Recordings], sources: Sequence[str] = ()) -> Re
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for table in tables for name in table.columns()):
         columns[name] = np.concatenate([_column(table, name) for table in tables])
-    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    together = shared_patients(tables, names) if len(tables) > 1 else ()
+    notes = tuple(dict.fromkeys([*(note for table in tables for note in table.notes), *together]))
     return replace(first, **columns, notes=notes)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.recordings import STATIC, Recordings
+from core.data.suspicions import suspicions
 
 TELLING: Final = 0.5
 """Share of a threshold's variance that the class explains, from which a score needs the class mean beside it."""
@@ -57,6 +58,7 @@ def _of_table(r: Recordings) -> Iterator[str]:
         )
     if (several := patients_with_several_classes(r)) and r.class_names:
         yield f"{several:,} patients carry recordings of more than one class."
+    yield from suspicions(r)
 
 
 def _across(parts: Mapping[str, Recordings]) -> Iterator[str]:

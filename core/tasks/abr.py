@@ -43,6 +43,12 @@ class AbrTask(Task):
         """SHA-256 over the recordings of every split."""
         return dataset.fingerprint
 
+    def remarks(self, dataset: AbrDataset) -> Sequence[str]:
+        """What each part of the data lacks, or shares with another."""
+        from core.tasks.abr_data import remarks
+
+        return remarks(dataset)
+
     def baselines(self, dataset: AbrDataset) -> Mapping[str, float]:
         """Validation scores of the trivial predictors."""
         from core.tasks.abr_run import baselines

@@ -84,6 +84,16 @@ def refolded(data: AbrDataset, *, count: int, seed: int) -> tuple[AbrDataset, ..
     )
 
 
+def remarks(data: AbrDataset) -> tuple[str, ...]:
+    """What may be wrong with the recordings and their division; of a cross-validation, with the recordings alone."""
+    from core.data.suspicions import fold_suspicions, suspicions
+
+    fold = data.folds[0]
+    whole = pooled([part for part in (fold.train, fold.val, fold.test) if part is not None])
+    divided = fold_suspicions(fold) if len(data.folds) == 1 else ()
+    return (*suspicions(whole), *divided)
+
+
 def pooled(parts: Sequence[Recordings]) -> Recordings:
     """Parts of one table, one after the other."""
     if len(parts) == 1:
@@ -103,7 +113,7 @@ def _simulated(data: SimulatedData) -> tuple[Fold, ...]:
 def _recorded(data: RecordedData, folder: Path) -> tuple[Fold, ...]:
     from core.data.check import DataMistakes, DataProblem
     from core.data.files import read
-    from core.data.splits import by_patient, leave_one_patient_out
+    from core.data.splits import TooFewPatients, by_patient, leave_one_patient_out
 
     path = folder / data.source
     if not path.exists():
@@ -113,6 +123,9 @@ def _recorded(data: RecordedData, folder: Path) -> tuple[Fold, ...]:
         )
         raise DataMistakes(str(path), [DataProblem("no such file", hint=hint)])
     recordings = read(path)
-    if data.split == "leave_one_patient_out":
-        return tuple(leave_one_patient_out(recordings))
-    return (by_patient(recordings, val_share=data.val_share, test_share=data.test_share, seed=data.seed),)
+    try:
+        if data.split == "leave_one_patient_out":
+            return tuple(leave_one_patient_out(recordings))
+        return (by_patient(recordings, val_share=data.val_share, test_share=data.test_share, seed=data.seed),)
+    except TooFewPatients as few:
+        raise DataMistakes(str(path), [DataProblem(str(few), column="patient")]) from few

@@ -102,6 +102,10 @@ class Task:
         """A hash of the data set: equal exactly when the numbers are."""
         return "none"
 
+    def remarks(self, dataset: Any) -> Sequence[str]:
+        """Sentences on the data set that a reader of any result on it must know; a run begins with them."""
+        return ()
+
     def baselines(self, dataset: Any) -> Mapping[str, float]:
         """Metric -> score of a trivial predictor fitted on the training split, scored on the metric's split."""
         return {}

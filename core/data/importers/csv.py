@@ -5,7 +5,7 @@
 | `patient` | patient id; required |
 | `sampling_rate_hz` | the same in every row; required |
 | `s0`, `s1`, ... `s199` | the samples, the stimulus at `s0`; required, none missing |
-| `unit` | `uV` or `z` (each recording standardised by itself), the same in every row; `uV` when the column is absent |
+| `unit` | `uV` (when absent), `V`, `mV`, `nV` (become uV) or `z` (each recording standardised), the same in every row |
 | `age_years`, `intensity_db_nhl`, `rate_per_s`, `fmp` | static parameters |
 | `class` | name of the hearing-loss class, kept as it is spelt |
 | `threshold_db` | hearing threshold, dB nHL |
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,6 +67,10 @@ def _samples(frame: pd.DataFrame) -> list[str]:
     return sorted((name for name in map(str, frame.columns) if _SAMPLE.fullmatch(name)), key=lambda name: int(name[1:]))
 
 
+TO_UV: Final[Mapping[str, float]] = {"uV": 1.0, "µV": 1.0, "μV": 1.0, "V": 1e6, "mV": 1e3, "nV": 1e-3}
+"""Microvolts in one of each unit of the samples; two letters of Unicode look like a micro."""
+
+
 def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
     frame = sheet.frame
     yield from _column_problems(frame)
@@ -80,6 +84,10 @@ def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
             first = frame[name].dropna().iloc[0]
             row = int(np.flatnonzero((frame[name] != first).to_numpy())[0])
             yield DataProblem(f"{first} at first, {frame[name].iloc[row]} here", line=sheet.lines[row], column=name)
+    if "unit" in frame:
+        unknown_N = (frame["unit"].notna() & ~frame["unit"].isin([*TO_UV, "z"])).to_numpy()
+        for problem in sheet.in_lines(at_rows(unknown_N, "unit", "no unit that is known")):
+            yield replace(problem, hint=f"known are {', '.join(TO_UV)} and z")
     yield from sheet.in_lines(_name_problems(frame))
     if "patient" in frame:
         yield from sheet.in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
@@ -160,10 +168,14 @@ def _table(sheet: Sheet, class_names: tuple[str, ...]) -> Recordings:
     index = {name: position for position, name in enumerate(class_names)}
     classes = frame["class"].map(index).fillna(-1) if "class" in frame else np.full(count, -1)
     unit: Any = frame["unit"].dropna().iloc[0] if "unit" in frame and frame["unit"].notna().any() else "uV"
+    factor = TO_UV.get(unit, 1.0)
+    with np.errstate(over="ignore"):
+        signal = (frame[_samples(frame)].to_numpy(np.float64) * factor).astype(np.float32)
     recordings = Recordings(
-        signal=frame[_samples(frame)].to_numpy(np.float32),
+        signal=signal,
         sampling_rate_hz=float(frame["sampling_rate_hz"].iloc[0]),
-        unit=unit,
+        unit="z" if unit == "z" else "uV",
+        notes=() if factor == 1 else (f"Samples converted from {unit} to microvolts.",),
         patient=np.array(frame["patient"].tolist(), dtype=np.str_),
         static=np.column_stack([numbers(name) for name in STATIC]),
         class_names=class_names,

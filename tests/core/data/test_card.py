@@ -226,6 +226,7 @@ def test_warnings_appear_with_their_cause(train, bump_recordings):
         "the mean of the class beside it.",
         "The class explains 11% of the variance of the intensity: through the test protocol the level tells of the "
         "class without any waveform.",
+        "No recording is labelled with the amplitude of wave V: not learned, and not scored.",
     )
     late = replace(train, peak_latency_ms=np.array([9.9, 10.0, np.nan, 15, np.nan], np.float32))  # the sweep has 10 ms
     assert "2 waves V are labelled after the last sample, at 10.0 ms" in " ".join(warnings_of({"all": late}))

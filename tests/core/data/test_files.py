@@ -17,7 +17,7 @@ from core.data.header import HEADER
 from core.data.recordings import Recordings
 
 SUFFIXES = get_args(Suffix)
-words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8)
+words = st.text(st.characters(exclude_categories=("Cs", "Cc", "Z")), min_size=1, max_size=8)
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[float]:
@@ -39,7 +39,7 @@ def recordings(draw) -> Recordings:
         return table
 
     exist = column(st.sampled_from([0.0, 1.0, np.nan]))
-    latency = column(numbers(0.0078125, 0.015625))
+    latency = column(numbers(0.125, 12))
     bounds = ((-1, 120), (-20, 140), (0.5, 1000), (0, 1e6))
     return Recordings(
         signal=waves(),
@@ -54,7 +54,7 @@ def recordings(draw) -> Recordings:
         peak_latency_ms=np.where(exist == 1, latency, np.float32(np.nan)),
         peak_amplitude_uv=np.where(exist == 1, column(numbers(0.0078125, 10)), np.float32(np.nan)),
         clean=waves() if draw(st.booleans()) else None,
-        weight=column(st.floats(0, 8, width=32)) if draw(st.booleans()) else None,
+        weight=column(st.floats(0.0078125, 8, width=32)) if draw(st.booleans()) else None,
         sweeps=column(numbers(1, 1e5)) if draw(st.booleans()) else None,
         frequency_khz=column(numbers(0.5, 64)) if draw(st.booleans()) else None,
         origin=draw(words),

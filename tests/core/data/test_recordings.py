@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from core.data.check import SHOWN, DataMistakes, DataProblem, check, find_problems
+from core.data.header import OPTIONAL
 from core.data.recordings import Recordings
 
 
 @pytest.fixture
 def six(bump_recordings) -> Recordings:
-    return replace(bump_recordings(6), sweeps=np.full(6, 1000, np.float32), weight=np.ones(6, np.float32))
+    return replace(bump_recordings(6), **{name: np.ones(6, np.float32) for name in OPTIONAL})
 
 
 def changed(recordings: Recordings, column: str, where, value) -> Recordings:
@@ -106,6 +107,11 @@ def test_sound_recordings_have_no_problem(six):
         ("peak_latency_ms", 3, 5, "labelled although peak_exist does not say 1"),
         ("peak_amplitude_uv", 2, 1e5, "100000 is outside"),
         ("sweeps", 2, 0, "0 is outside"),
+        ("signal", (2, 9), -np.inf, "sample 9 is -inf"),
+        ("patient", 2, "\x07", r"'\x07' is no name of a patient"),
+        ("peak_latency_ms", 2, 3000, "3000 ms is outside"),
+        ("frequency_khz", 2, 4000, "4000 is outside 0.01 to 200"),
+        ("weight", 2, 0, "0 is outside"),
         ("weight", 2, -1, "-1 is outside"),
         ("weight", 2, np.nan, "a weight is missing"),
     ],
@@ -135,6 +141,26 @@ def test_other_units_than_microvolts_are_recognised(six, factor, hint):
 def test_amplitudes_in_volts_are_recognised(six):
     (problem,) = find_problems(replace(six, peak_amplitude_uv=six.peak_amplitude_uv * np.float32(1e-6)))
     assert problem.column == "peak_amplitude_uv"
+
+
+def test_amplitudes_in_nanovolts_and_latencies_in_seconds_are_recognised(six):
+    (problem,) = find_problems(replace(six, peak_amplitude_uv=six.peak_amplitude_uv * np.float32(1e3)))
+    assert (problem.column, "nanovolts" in str(problem)) == ("peak_amplitude_uv", True)
+    (problem,) = find_problems(replace(six, peak_latency_ms=six.peak_latency_ms / np.float32(1e3)))
+    assert (problem.column, "in seconds?" in str(problem)) == ("peak_latency_ms", True)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00"])
+def test_classes_without_a_name_that_can_be_shown(six, name):
+    (problem,) = find_problems(replace(six, class_names=(*six.class_names[:4], name)))
+    assert (problem.column, "is no name" in problem.message) == ("class_names", True)
+
+
+def test_one_wild_recording_among_standardised_ones(six):
+    z = (six.signal - six.signal.mean(1, keepdims=True)) / six.signal.std(1, keepdims=True)
+    assert find_problems(replace(six, unit="z", signal=z)) == ()
+    (problem,) = find_problems(changed(replace(six, unit="z", signal=z), "signal", (3, 7), -1e30))
+    assert (problem.row, problem.column) == (3, "signal")
 
 
 def test_recordings_said_to_be_standardised_must_be(six):
