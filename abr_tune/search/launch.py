@@ -159,6 +159,7 @@ class Cluster:
 
     def _connect(self, scratch: Path) -> None:
         import ray
+        from ray.job_config import JobConfig
 
         settings: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
@@ -178,6 +179,9 @@ class Cluster:
             settings["address"] = self._address
             if self._code is not None:
                 settings["runtime_env"] = {"working_dir": str(self._code), "excludes": list(NOT_SENT)}
+        if "runtime_env" not in settings:
+            # Otherwise Ray lets workers import first of all what lies in the folder the command is given in.
+            settings["job_config"] = JobConfig(_client_job=True)
         with ExitStack() as here:
             if self._address is None:
                 here.enter_context(marking())
