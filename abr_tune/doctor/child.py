@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from abr_tune.errors import AbrTuneError
+
 CLIENT: Final = re.compile(r"\(\w+\.\w+\) ")
 """What SQLAlchemy puts before the words of a database's client."""
 
@@ -84,8 +86,10 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _said(fault: Exception) -> str:
-    """The fault in a line; what a database's client says stands by itself."""
+    """The fault in a line; what a database's client says, and what we say ourselves, stands by itself."""
     lines = str(fault).strip().splitlines() or [""]
+    if isinstance(fault, AbrTuneError):
+        return lines[0]
     from_client = CLIENT.match(lines[0])
     return lines[0][from_client.end() :] if from_client else f"{type(fault).__name__}: {lines[0]}"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from abr_tune.borders import refuse_links
 from abr_tune.doctor.child import NoAnswer, ask
 from abr_tune.doctor.finding import Place
 from abr_tune.errors import UserError
@@ -17,12 +19,30 @@ DEPTH: Final = 2
 """Folders of stages, and of single trainings, lie so far below the results folder."""
 INSIDE: Final = frozenset({"trials", "confirm", "best"})
 """Folders of a run, in which there is no other run."""
-SECONDS_FOR_A_STORAGE: Final = 30.0
+SECONDS: Final = 30.0
+"""For a storage to answer."""
 SECONDS_TO_CONNECT: Final = 10
 
 
 def folders_in(out: Path) -> Iterator[RunFolder]:
-    """Every folder below `out` that is, or was, driven: of runs, their stages, and single trainings."""
+    """Those below `out` that are, or were, driven: of runs, their stages, and single trainings.
+
+    Without those that something leads out of: such a folder came from a stranger, and is not looked into.
+    """
+    yield from (run for run in all_folders(out) if foreign(run) is None)
+
+
+def foreign(run: RunFolder) -> str | None:
+    """What leads out of a run's folder, or is no file; None where nothing does."""
+    try:
+        refuse_links(run.path)
+    except UserError as refused:
+        return str(refused)
+    return None
+
+
+def all_folders(out: Path) -> Iterator[RunFolder]:
+    """`folders_in` with those that are not looked into; links to folders are not followed."""
     if not out.is_dir():
         return
     for folder, below, files in os.walk(out):
@@ -43,8 +63,23 @@ def launch_of(run: RunFolder) -> dict[str, Any]:
     try:
         said = json.loads(run.environment.read_text(encoding="utf-8"))
         return dict(said.get("launch") or {})
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return {}
+
+
+def command_of(run: RunFolder) -> str | None:
+    """What was typed to begin a run, as its folder says; None where that is not `abr-tune run` with plain words.
+
+    A folder may come from anybody, and what is said here is pasted into a shell.
+    """
+    said = launch_of(run).get("command")
+    if not isinstance(said, str):
+        return None
+    try:
+        words = shlex.split(said)
+    except ValueError:
+        return None
+    return said if words[:2] == ["abr-tune", "run"] and shlex.join(words) == said and said.isprintable() else None
 
 
 def shared_storage(run: RunFolder) -> str | None:
@@ -66,17 +101,20 @@ def at_work(run: RunFolder, place: Place) -> str | None:
     if (url := shared_storage(run)) is None:
         return None
     try:
-        study = studies_at(url, place).get(run.path.resolve().name, {})
+        study = studies_at(url, run.path, place).get(run.path.resolve().name, {})
     except NoAnswer as why:
         return f"nobody knows who: {url} does not answer ({why})"
     return next((holder["who"] for holder in study.get("holders", ()) if not holder["dead"]), None)
 
 
-def studies_at(url: str, place: Place) -> dict[str, Any]:
-    """Name -> states of trials and holders of leases, of the studies in a storage elsewhere. Raises `NoAnswer`."""
+def studies_at(url: str, folder: Path, place: Place) -> dict[str, Any]:
+    """Name -> states of trials and holders of leases, of the studies in the storage that a run's folder names.
+
+    Raises `NoAnswer`, also for a storage that the user has never named: nobody goes there on a folder's word.
+    """
     if url not in place.told:
         try:
-            place.told[url] = ask(read_studies, url, seconds=SECONDS_FOR_A_STORAGE)
+            place.told[url] = ask(read_studies, url, None if url == place.storage else str(folder), seconds=SECONDS)
         except NoAnswer as why:
             place.told[url] = why
     answer = place.told[url]
@@ -85,15 +123,21 @@ def studies_at(url: str, place: Place) -> dict[str, Any]:
     return dict(answer)
 
 
-def read_studies(url: str) -> dict[str, Any]:
-    """In a process of its own: what the studies of a storage hold, and who drives them; nothing is written there."""
+def read_studies(url: str, folder: str | None) -> dict[str, Any]:
+    """In a process of its own: what the studies of a storage hold, and who drives them; nothing is written there.
+
+    `folder` is the run's on whose word it is asked; None: the user's.
+    """
     from optuna.storages._rdb import models
     from sqlalchemy import create_engine, func, inspect, select
     from sqlalchemy.orm import Session
 
+    from abr_tune.search.known import refuse_unknown
     from abr_tune.search.leases import read_holders
     from abr_tune.search.storage import several_may_write
 
+    if folder is not None:
+        refuse_unknown(url, Path(folder))
     engine = create_engine(url, connect_args={"connect_timeout": SECONDS_TO_CONNECT})
     if not several_may_write(engine) or not inspect(engine).has_table(models.StudyModel.__tablename__):
         return {}

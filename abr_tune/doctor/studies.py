@@ -15,7 +15,15 @@ from typing import Final
 from abr_tune.doctor.child import NoAnswer
 from abr_tune.doctor.finding import Finding, Place, note, ok, problem, warning
 from abr_tune.doctor.packages import WAL_IS_SAFE
-from abr_tune.doctor.standing import at_work, folders_in, launch_of, shared_storage, studies_at
+from abr_tune.doctor.standing import (
+    all_folders,
+    at_work,
+    command_of,
+    folders_in,
+    foreign,
+    shared_storage,
+    studies_at,
+)
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
 from abr_tune.report.wording import counted
@@ -24,6 +32,7 @@ from abr_tune.runs import RunFolder
 SECONDS_FOR_A_LOCK: Final = 2.0
 SECONDS_FOR_ALL: Final = 10.0
 """Of looking into studies; what is left unread then is said."""
+SECONDS_FOR_ONE: Final = 5.0
 STEPS: Final = 100_000
 """Of SQLite between two looks at the time."""
 HEADER: Final = b"SQLite format 3\0"
@@ -46,7 +55,7 @@ def unfinished(place: Place) -> Iterator[Finding]:
         if not running + waiting or at_work(run, place) is not None:
             continue
         found += 1
-        again = launch_of(run).get("command", AGAIN)
+        again = command_of(run) or AGAIN
         told = f"{run.path}: {counted(running, 'trial')} running and {waiting} waiting, and nobody drives it"
         if running:
             yield warning(f"{told}: its driver was killed", f"continue with: {again}")
@@ -60,13 +69,13 @@ def _states(run: RunFolder, place: Place) -> dict[str, int]:
     """State -> trials of a run; empty where its study cannot be read, which is for another check to say."""
     try:
         if (url := shared_storage(run)) is not None:
-            study = studies_at(url, place).get(run.path.resolve().name, {})
+            study = studies_at(url, run.path, place).get(run.path.resolve().name, {})
             return dict(study.get("states", {}))
         if not run.study.is_file():
             return {}
-        with reading(run.study) as database:
+        with reading(run.study, time.monotonic() + SECONDS_FOR_ONE) as database:
             return dict(database.execute(COUNTING).fetchall())
-    except (NoAnswer, sqlite3.Error, OSError, Unread):
+    except (NoAnswer, sqlite3.Error, OSError):
         return {}
 
 
@@ -111,8 +120,7 @@ def damage_of(path: Path, until: float) -> str | None:
         if file.read(len(HEADER)) != HEADER:
             return "it is no SQLite database"
     try:
-        with reading(path) as database:
-            database.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+        with reading(path, until) as database:
             said = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
             if said != "ok":
                 return said
@@ -127,8 +135,8 @@ def damage_of(path: Path, until: float) -> str | None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A study's database, opened so that nothing in its folder changes.
+def reading(path: Path, until: float) -> Iterator[sqlite3.Connection]:
+    """A study's database, opened so that nothing in its folder changes, and what is asked of it ends in time.
 
     What a killed driver had begun to write is undone by SQLite when it opens a database: in a copy, here.
     """
@@ -140,6 +148,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         else:
             address = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, timeout=SECONDS_FOR_A_LOCK, uri=address.startswith("file:"))) as database:
+            database.set_progress_handler(lambda: time.monotonic() > until, STEPS)
             yield database
 
 
@@ -169,7 +178,10 @@ def _fresh(run: RunFolder) -> str:
 def records(place: Place) -> Iterator[Finding]:
     """Whether the files that say how runs went, and what they were made with, can be read."""
     count = 0
-    for run in folders_in(place.out):
+    for run in all_folders(place.out):
+        if (why := foreign(run)) is not None:
+            yield warning(f"{run.path} was not looked into: {why.partition(';')[0]}", "whose is this folder?")
+            continue
         count += 1
         try:
             run.read_summary()
@@ -177,7 +189,7 @@ def records(place: Place) -> Iterator[Finding]:
                 json.loads(run.environment.read_text(encoding="utf-8"))
             if run.plan.exists():
                 yaml.read(run.plan)
-        except (UserError, ValueError, OSError) as mistake:
+        except (UserError, ValueError, OSError, RecursionError) as mistake:
             said = str(mistake).splitlines()[0]
             told = said if str(run.path) in said else f"{run.path}: a file is damaged: {said}"
             yield warning(told.partition("; ")[0], f"{AGAIN} writes it anew")
@@ -189,15 +201,16 @@ def records(place: Place) -> Iterator[Finding]:
 
 def leases(place: Place) -> Iterator[Finding]:
     """Dead drivers that studies in shared storages still name."""
-    named = {url for run in folders_in(place.out) if (url := shared_storage(run)) is not None}
-    shared = sorted(named | ({place.storage} if place.storage is not None else set()))
+    shared = {url: run.path for run in folders_in(place.out) if (url := shared_storage(run)) is not None}
+    if place.storage is not None:
+        shared[place.storage] = place.out
     living, silent = 0, False
-    for url in (each for each in shared if each.startswith("postgresql")):
+    for url, folder in sorted(shared.items()):
         try:
-            known = studies_at(url, place)
+            known = studies_at(url, folder, place) if url.startswith("postgresql") else {}
         except NoAnswer as why:
             silent = True
-            yield warning(f"{url} cannot be read: {why}", "its runs cannot be continued meanwhile")
+            yield warning(f"{url} was not read: {why}", "its runs cannot be continued meanwhile")
             continue
         for name, holder in ((name, holder) for name, study in known.items() for holder in study["holders"]):
             living += not holder["dead"]
