@@ -34,10 +34,15 @@ LEASE: Final = "abr_tune:driver:"
 OVER: Final = "abr_tune:over"
 """System attribute of the study: the first driver ended the search, and why."""
 SECONDS_BETWEEN_BEATS: Final = 5.0
-SECONDS_UNTIL_DEAD: Final = 60.0
-"""A driver on another machine that was not heard of for so long is dead; on this one its process is looked for."""
-SECONDS_FOR_A_TURN: Final = 60
-"""How long another driver's turn is waited for; one takes a fraction of a second."""
+SECONDS_UNTIL_DEAD: Final = 120.0
+"""A driver on another machine that was not heard of for so long is dead; on this one its process is looked for.
+
+Longer than a server may be away: when it is back, nobody was heard of for that long.
+"""
+SECONDS_FOR_A_TURN: Final = 15
+"""How long another driver's turn is waited for before it is asked again; one takes a fraction of a second."""
+SECONDS_OF_A_TURN: Final = 45
+"""A turn in which nothing was asked of the database for so long is over: its driver's machine sleeps, or is gone."""
 LOST: Final = (
     f"nothing was heard of this driver for over {SECONDS_UNTIL_DEAD:.0f} s, so its trials were given to others; "
     "start it again to go on beside them"
@@ -172,6 +177,7 @@ class Lease:
         connection = self._engine.connect()
         try:
             connection.execute(text(f"SET LOCAL lock_timeout = '{SECONDS_FOR_A_TURN}s'"))
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{SECONDS_OF_A_TURN}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(TURNS, self._study)))
         except BaseException:
             connection.close()

@@ -25,6 +25,7 @@ from abr_tune.search.launch import Cluster
 from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.signals import catch_signals
 from abr_tune.search.storage import sqlite_url
+from abr_tune.search.strays import refuse_emptied, set_strays_aside, trials_in
 from abr_tune.search.study import Study
 from abr_tune.trial import TrialStep, training_config
 from core.health import Verdict
@@ -108,11 +109,14 @@ def search(
 
     Raises:
         UserError: another driver searches this study, and it is not joined.
-        StorageFault: the study cannot be reached; trials stay as they are and go on next time.
+        StorageFault: the study cannot be reached, or was emptied; trials stay as they are and go on next time.
+        EnvironmentFault: the disk is full; trials stay as they are and go on next time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_emptied(folder, RunFolder(folder).study)
     if storage is None and RunFolder(folder).study.is_file():
         follow_folder(sqlite_url(RunFolder(folder).study), plan.name)
+    there = trials_in(folder)
     study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objectives)
     shared = Shared(
         task=plan.task,
@@ -136,6 +140,8 @@ def search(
     with closing(study), catch_signals() as interruption:
         if study.shareable:
             study.share(join=join)
+        for sentence in set_strays_aside(folder, there, study.next_number):
+            say(sentence)
         baseline = baselines.get(plan.objective.metric)
         driver = Driver(
             plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline, earlier=earlier

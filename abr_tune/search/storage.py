@@ -17,15 +17,19 @@ from typing import Any, Final, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from abr_tune.errors import EnvironmentFault, StorageFault, UserError
+from abr_tune.filesystems import sqlite_file
+from abr_tune.search.guards import attentive, guard_file
+from abr_tune.search.meanings import fault_of, meaning_of
 
-SECONDS_TO_WAIT_FOR_A_LOCK: Final = 60
-SECONDS_TO_WAIT_FOR_A_SERVER: Final = 60.0
-"""How long a PostgreSQL that went away is waited for before the command ends, continuable."""
-SECONDS_TO_CONNECT: Final = 10
+SECONDS_TO_WAIT: Final = 60.0
+"""How long a PostgreSQL that went away and a SQLite that is locked are waited for before the command ends."""
+SECONDS_IN_SQLITE: Final = 1.0
+"""Of that, how long SQLite itself waits, deaf to signals, before it is asked again."""
 SECONDS_BETWEEN_TRIES: Final = 0.5
 PASSWORD: Final = "PGPASSWORD"  # noqa: S105 - the name of an environment variable
 EXTRAS: Final = {"postgresql": "postgresql"}
@@ -82,38 +86,71 @@ def _bare(url: URL) -> URL:
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
 
 
-def connect(storage: str) -> RDBStorage:
-    """The storage at a URL, patient with locks.
+def connect(storage: str, *, busy: float = SECONDS_TO_WAIT) -> RDBStorage:
+    """The storage at a URL; SQLite waits `busy` seconds for a lock at each statement.
 
     Raises:
         UserError: the URL is none.
-        EnvironmentFault: the package that speaks to such a storage is not installed.
-        StorageFault: the storage does not answer.
+        EnvironmentFault: the package that speaks to such a storage is not installed, or the disk is full.
+        StorageFault: the storage does not answer, stays locked, or holds something else.
     """
-    shown = without_password(storage)
+    file = sqlite_file(storage)
+    if file is not None:
+        return patiently(lambda _tries: _connected(storage, {"connect_args": {"timeout": busy}}, file), file=file)
     arguments: dict[str, Any] = {"pool_pre_ping": True}
-    if storage.startswith("sqlite"):
-        arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT_FOR_A_LOCK}}
-    elif storage.startswith("postgresql"):
-        arguments |= {"connect_args": {"connect_timeout": SECONDS_TO_CONNECT}}
     with as_fault():
-        try:
-            return RDBStorage(storage, engine_kwargs=arguments)
-        except (ArgumentError, ValueError) as mistake:
-            raise UserError(
-                f"--storage {shown!r} is not the URL of a database, such as sqlite:///study.db or "
-                "postgresql+psycopg://user@host/database"
-            ) from mistake
-        except ImportError as missing:
-            raise EnvironmentFault(_not_installed(storage)) from missing
+        return _connected(storage, arguments, None)
+
+
+def _connected(storage: str, arguments: dict[str, Any], file: Path | None) -> RDBStorage:
+    try:
+        if storage.startswith("postgresql+psycopg:"):
+            arguments = arguments | {"creator": attentive(storage)}
+        connected = RDBStorage(
+            storage, engine_kwargs=arguments, skip_table_creation=file is not None and _is_study(storage, file)
+        )
+    except (ArgumentError, ValueError) as mistake:
+        raise UserError(
+            f"--storage {without_password(storage)!r} is not the URL of a database, such as sqlite:///study.db or "
+            "postgresql+psycopg://user@host/database"
+        ) from mistake
+    except ImportError as missing:
+        raise EnvironmentFault(_not_installed(storage)) from missing
+    except RuntimeError as other:
+        # Optuna compares the version of its tables with its own.
+        upgrade = str(other).replace("$STORAGE_URL", without_password(storage))
+        raise StorageFault(f"{file or without_password(storage)} is left as it is. {upgrade}") from other
+    if file is not None:
+        guard_file(connected.engine, file)
+    return connected
+
+
+def _is_study(storage: str, file: Path) -> bool:
+    """Whether a file holds Optuna's tables already; False for one that is empty or not there.
+
+    Raises `StorageFault` when it holds other tables: they are somebody else's.
+    """
+    if not file.is_file() or file.stat().st_size == 0:
+        return False
+    engine = create_engine(storage, connect_args={"timeout": SECONDS_IN_SQLITE})
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if tables and "studies" not in tables:
+        raise StorageFault(
+            f"{file} is a database of something else and is left as it is: it holds {', '.join(sorted(tables)[:3])} "
+            "and no studies"
+        )
+    return bool(tables)
 
 
 @contextmanager
 def opened(storage: str) -> Iterator[RDBStorage]:
-    """The storage at a URL for as long as this is entered; raises as `connect` does, and `StorageFault` later on."""
+    """The storage at a URL for as long as this is entered; raises as `connect` does, and its faults later on."""
     connected = connect(storage)
     try:
-        with as_fault():
+        with as_fault(sqlite_file(storage)):
             yield connected
     finally:
         connected.remove_session()
@@ -129,46 +166,32 @@ def _not_installed(storage: str) -> str:
 
 
 @contextmanager
-def as_fault() -> Iterator[None]:
-    """What a database raises as the `StorageFault` a command ends with."""
+def as_fault(file: Path | None = None) -> Iterator[None]:
+    """What a database raises as the fault a command ends with; `file` is where SQLite keeps the study."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-        hint = ""
-        if "password" in str(cause):
-            hint = f"\ngive the password in {PASSWORD} or in a pgpass file (PGPASSFILE, ~/.pgpass)"
-        raise StorageFault(f"the study's storage does not answer: {cause}{hint}") from error
+        raise fault_of(error, file) from error
 
 
-def patiently(call: Callable[[int], Answer], *, budget: float = SECONDS_TO_WAIT_FOR_A_SERVER) -> Answer:
-    """What `call` returns; tried again while a server is gone, for `budget` seconds.
+def patiently(call: Callable[[int], Answer], *, file: Path | None = None, budget: float | None = None) -> Answer:
+    """What `call` returns; tried again while a server is gone or a file is locked, for `budget` seconds or as usual.
 
-    `call` gets the number of tries before. Whoever lost the connection while committing does not know whether it was
-    done: a second try must be able to tell.
+    `call` gets the number of tries before that may have been done all the same: whoever lost the connection while
+    committing does not know. `file` is where SQLite keeps the study.
 
     Raises:
-        StorageFault: the server did not come back, or something else is wrong.
+        StorageFault: waiting did not help, or something else is wrong.
+        EnvironmentFault: the disk is full or fails.
     """
-    until, tries = time.monotonic() + budget, 0
-    with as_fault():
+    until, tries = time.monotonic() + (SECONDS_TO_WAIT if budget is None else budget), 0
+    with as_fault(file):
         while True:
             try:
                 return call(tries)
-            except (DBAPIError, StorageInternalError) as error:
-                if not _gone(error) or time.monotonic() >= until:
+            except (SQLAlchemyError, StorageInternalError) as error:
+                meaning = meaning_of(error)
+                if not meaning.passes or time.monotonic() >= until:
                     raise
-            tries += 1
+                tries += meaning.unsure
             time.sleep(SECONDS_BETWEEN_TRIES)
-
-
-def _gone(error: BaseException | None) -> bool:
-    """Whether the server left, or is not there, which Optuna's own errors may hide behind their causes."""
-    while error is not None and not isinstance(error, DBAPIError):
-        error = error.__cause__ or error.__context__
-    if error is None or type(error.orig).__module__.partition(".")[0] != "psycopg":
-        return False
-    state = getattr(error.orig, "sqlstate", None)
-    # Class 57P is a server that shuts down or starts; without a state, the connection itself was lost or refused.
-    told = isinstance(error, OperationalError) and (state is None or str(state).startswith(("57P", "08")))
-    return error.connection_invalidated or told

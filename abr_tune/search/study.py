@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from itertools import chain, count
 from typing import Any, Final, TypeVar
@@ -23,8 +24,11 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from abr_tune.errors import StorageFault
+from abr_tune.filesystems import sqlite_file
 from abr_tune.search.bulk import all_trials
 from abr_tune.search.curves import Curves
 from abr_tune.search.events import TrialRecord
@@ -33,11 +37,13 @@ from abr_tune.search.leases import OWNER, Lease
 from abr_tune.search.ledger import Ending, StoredTrial
 from abr_tune.search.records import METRICS, NAME, PARKED, RESUME, STATES, VALUES, points_of, record_of, stored_of
 from abr_tune.search.rows import SYSTEM, add_attributes, drop_attributes, set_attributes, write_ending
-from abr_tune.search.storage import as_fault, connect, patiently, several_may_write
+from abr_tune.search.storage import SECONDS_IN_SQLITE, connect, patiently, several_may_write
 from abr_tune.search.watch import Watch, owner_of, sign_of
 from core.tasks.task import Objective
 
 SECONDS_BETWEEN_WRITES: Final = 1.0
+SIGN: Final = "abr_tune:sign"
+"""System attribute of a study: a random word that tells it from another in its place."""
 Answer = TypeVar("Answer")
 
 
@@ -56,20 +62,10 @@ class Study:
         self._curves = Curves()
         self.lease: Lease | None = None
         """This process's among those of several drivers, from `share` on."""
-        with as_fault():
-            self._storage = connect(storage)
-            study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                directions=[objective.direction for objective in objectives],
-                load_if_exists=True,
-            )
-            names = [objective.metric for objective in objectives]
-            if study.metric_names != names:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    study.set_metric_names(names)
-            self._study_id = self._storage.get_study_id_from_name(name)
+        self._file = sqlite_file(storage)
+        self._storage = connect(storage, busy=SECONDS_IN_SQLITE)
+        self._study_id = self._patiently(lambda _tries: self._found(name, objectives))
+        self._sign = self._patiently(lambda _tries: self._signed())
         self._watch = Watch(self._storage, self._study_id)
         self._ids: dict[int, int] = {}
         self._sides: dict[str, BaseDistribution] = {}
@@ -79,6 +75,51 @@ class Study:
         for trial in self._unheard:
             self._see(trial)
 
+    def _found(self, name: str, objectives: Sequence[Objective]) -> int:
+        """Optuna's id of the study of this name, made where there is none."""
+        directions = [objective.direction for objective in objectives]
+        study = optuna.create_study(storage=self._storage, study_name=name, directions=directions, load_if_exists=True)
+        names = [objective.metric for objective in objectives]
+        known = study.metric_names
+        if known not in (None, names) or [each.name.lower() for each in study.directions] != directions:
+            raise StorageFault(
+                f"{self._file or 'the storage'} holds a study {name} of something else, and it is left as it is: its "
+                f"objectives are {', '.join(known or ['not named'])}"
+            )
+        if known is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(names)
+        return int(self._storage.get_study_id_from_name(name))
+
+    def _signed(self) -> str:
+        """What tells this study from any other; it is given one when it is first opened."""
+        row = {"study_id": self._study_id, "key": SIGN, "value_json": json.dumps(secrets.token_hex(8))}
+        # Another driver may be just as early.
+        with Session(self._storage.engine) as session, suppress(IntegrityError), session.begin():
+            if self._read_sign(session) is None:
+                session.execute(insert(models.StudySystemAttributeModel), [row])
+        with Session(self._storage.engine) as session:
+            return str(self._read_sign(session))
+
+    def _read_sign(self, session: Session) -> str | None:
+        model = models.StudySystemAttributeModel
+        mine = (model.study_id == self._study_id) & (model.key == SIGN)
+        return session.scalars(select(model.value_json).where(mine)).first()
+
+    def _fence(self, session: Session) -> None:
+        """Raise `StorageFault` unless this process may still write, and to the study that it has read."""
+        if self.lease is not None:
+            self.lease.fence(session)
+        if self._read_sign(session) != self._sign:
+            raise StorageFault(
+                f"{self._file or 'the storage'} holds another study than when this search began, and nothing more is "
+                "written to it; put the study back, then give the same command again"
+            )
+
+    def _patiently(self, call: Callable[[int], Answer]) -> Answer:
+        return patiently(call, file=self._file)
+
     @property
     def next_number(self) -> int:
         """The number of the next trial."""
@@ -86,7 +127,7 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as Optuna reads them, by number."""
-        return patiently(lambda _tries: all_trials(self._storage, self._study_id))
+        return self._patiently(lambda _tries: all_trials(self._storage, self._study_id))
 
     def stored(self) -> list[StoredTrial]:
         """All trials, by number, with everything a search needs to know of them."""
@@ -100,8 +141,7 @@ class Study:
     def record(self, number: int) -> TrialRecord:
         """One trial."""
         self.flush()
-        with as_fault():
-            return record_of(self._storage.get_trial(self._ids[number]))
+        return record_of(self._patiently(lambda _tries: self._storage.get_trial(self._ids[number])))
 
     @property
     def shareable(self) -> bool:
@@ -353,11 +393,10 @@ class Study:
 
         def once(tries: int) -> Answer:
             with Session(self._storage.engine) as session, session.begin():
-                if self.lease is not None:
-                    self.lease.fence(session)
+                self._fence(session)
                 return change(session, tries > 0)
 
-        return patiently(once)
+        return self._patiently(once)
 
     def _write_values(self, session: Session, numbers: Sequence[int], again: bool) -> None:
         for number in numbers:

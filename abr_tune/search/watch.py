@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from abr_tune.filesystems import sqlite_file
 from abr_tune.search.leases import OWNER
 from abr_tune.search.records import PARKED
 from abr_tune.search.storage import patiently
@@ -37,6 +38,7 @@ class Watch:
     def __init__(self, storage: RDBStorage, study: int) -> None:
         self._storage = storage
         self._study = study
+        self._file = sqlite_file(storage.url)
         self._newest = -1
         self._signs: dict[int, Sign] = {}
         """Trial -> its sign then."""
@@ -67,7 +69,7 @@ class Watch:
         # Of a trial that belongs to a driver every look may show more, or that the driver died; others show a new sign.
         known = {trial for trial, sign in self._signs.items() if now.get(trial) != sign or owner_of(sign) is not None}
         newest = -1 if everything else self._newest
-        return patiently(lambda _tries: self._storage._get_trials(self._study, None, known, newest))
+        return patiently(lambda _tries: self._storage._get_trials(self._study, None, known, newest), file=self._file)
 
     def _signs_now(self) -> dict[int, Sign]:
         trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
@@ -81,7 +83,7 @@ class Watch:
                 said = {(found, key): value for found, key, value in session.execute(kept.where(wanted)).all()}
             return {found: Sign(state, said.get((found, OWNER)), said.get((found, PARKED))) for found, state in states}
 
-        return patiently(read) if ids else {}
+        return patiently(read, file=self._file) if ids else {}
 
 
 def sign_of(trial: FrozenTrial) -> Sign:

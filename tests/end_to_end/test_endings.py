@@ -93,7 +93,7 @@ def test_a_study_that_is_no_database_is_a_fault_of_the_storage(quick: Quick) -> 
     (made.folder / "study.db").write_bytes(b"this is no database" * 100)
     for answer in (made.ask("trials"), made.again()):
         assert answer.code == 5
-        assert "the study's storage does not answer" in answer.err
+        assert "study.db is damaged and is left as it is: put a copy of it back" in answer.err
         assert "Traceback" not in answer.err
 
 
@@ -116,7 +116,7 @@ def test_a_results_folder_that_is_a_file(quick: Quick, here: Path) -> None:
 def test_a_storage_that_does_not_answer(quick: Quick, here: Path) -> None:
     answer = quick("--storage", f"sqlite:///{here}/no/such/folder/study.db").answer
     assert answer.code == 5
-    assert "the study's storage does not answer" in answer.err
+    assert "study.db cannot be opened; is its folder there" in answer.err
     assert "Traceback" not in answer.err
 
 

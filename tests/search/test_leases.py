@@ -87,9 +87,9 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
 
 
 def test_death_is_a_process_that_is_gone_or_a_long_silence() -> None:
-    holder = Holder(id="a", process=this_process(), since="", first=True, silent=59.0)
+    holder = Holder(id="a", process=this_process(), since="", first=True, silent=119.0)
     assert not holder.dead
-    assert replace(holder, silent=61.0).dead
+    assert replace(holder, silent=121.0).dead
     assert replace(holder, process=NOBODY).dead
     assert not replace(holder, process=replace(NOBODY, host="another")).dead
 
@@ -172,7 +172,7 @@ def test_what_a_dead_driver_trained_is_free_and_its_late_words_are_refused(url: 
     with b.turn():
         assert [free for stored, free in b.news() if stored.record.number == number] == [True]
         b.resume(number)
-    with pytest.raises(StorageFault, match="nothing was heard of this driver for over 60 s"):
+    with pytest.raises(StorageFault, match="nothing was heard of this driver for over 120 s"):
         a.finish(number, Ending(state="failed", attributes={"error": "too late"}))
     b.finish(number, Ending(state="complete", values=(0.5,)))
     assert b.record(number).value == 0.5
