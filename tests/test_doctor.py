@@ -433,13 +433,16 @@ def test_torch_that_hangs_is_a_warning(place: Place, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_ray_starts_and_leaves_nothing(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_starts_and_leaves_everything_as_it_was(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what a dead run left: a run takes that away when it starts Ray, a doctor only when asked to repair."""
     with tempfile.TemporaryDirectory(prefix="d-") as temp:
         monkeypatch.setenv("TMPDIR", temp)
         monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # somebody's cluster: not ours to ask
+        dead = Path(temp, "at-4194303-abcd")
+        dead.mkdir()
         [found] = look("ray", place)
         assert found.level == "ok", found
-        assert list(Path(temp).iterdir()) == []
+        assert list(Path(temp).iterdir()) == [dead]
 
 
 @pytest.mark.ray

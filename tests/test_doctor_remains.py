@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +26,15 @@ from tests.postgres import Server
 
 NOBODY = 4194303
 """No process has this number: the largest there can be."""
-LEFT_BEHIND: tuple[CheckName, ...] = tuple(name for name, check in CHECKS.items() if check.group == "left behind")
+COMMAND = str(Path(sys.executable).with_name("abr-tune"))
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+def may_refuse() -> bool:
+    """Whether a folder can be given to somebody else, and a command started that may not look into it then."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return False
+    return subprocess.run([*UNPRIVILEGED, "true"], capture_output=True, check=False).returncode == 0
 
 
 def place_of(out: Path, storage: str | None = None) -> Place:
@@ -258,9 +267,9 @@ def test_a_write_ahead_log_is_a_warning_where_it_loses_writes(tmp_path: Path) ->
     study_of(path, COMPLETE=1)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode=WAL")
-    found = look("studies", tmp_path)
-    assert [each.level for each in found] == ["warning", "ok"]
-    assert "PRAGMA journal_mode=DELETE" in found[0].remedy
+    [found] = look("studies", tmp_path)
+    assert found.level == "warning"
+    assert "PRAGMA journal_mode=DELETE" in found.remedy
 
 
 def test_an_interrupted_run_is_a_note(tmp_path: Path) -> None:
@@ -443,6 +452,22 @@ def test_a_folder_that_leads_elsewhere_is_not_looked_into(tmp_path: Path) -> Non
     [found, _] = look("records", out)
     assert found.level == "warning"
     assert found.sentence.startswith(f"{run.path} was not looked into: {run.path}/")
+
+
+@pytest.mark.skipif(not may_refuse(), reason="whose a folder is cannot be changed here")
+def test_what_belongs_to_somebody_else_is_said_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    """Root may do everything; so the command gives that up first."""
+    for name in ("mine", "file", "folder"):
+        study_of(run_folder(tmp_path, name).study, COMPLETE=1)
+    for path in (tmp_path / "file/study.db", tmp_path / "folder"):
+        path.chmod(0o700)
+        os.chown(path, 65534, 65534)
+    command = [*UNPRIVILEGED, COMMAND, "doctor", "--quick", "--json", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = {each["sentence"]: each["level"] for each in json.loads(done.stdout)["findings"]}
+    assert found[f"{tmp_path}/file/study.db cannot be read: Permission denied"] == "warning"
+    assert found[f"{tmp_path}/folder may not be looked into"] == "warning"
+    assert found[f"1 study in {tmp_path}: whole"] == "ok"
 
 
 def test_a_database_that_never_ends_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

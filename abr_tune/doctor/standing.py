@@ -53,6 +53,12 @@ def all_folders(out: Path) -> Iterator[RunFolder]:
         below[:] = [] if deep else sorted(name for name in below if name not in INSIDE and not name.startswith("."))
 
 
+def closed_folders(out: Path) -> list[Path]:
+    """Folders in `out` that this user may not look into."""
+    found = sorted(out.iterdir()) if out.is_dir() else []
+    return [path for path in found if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
+
+
 def reach(out: str) -> bool:
     """Whether a results folder is there; a disk that does not answer keeps this waiting."""
     return os.access(out, os.R_OK) and bool(os.scandir(out))

@@ -18,6 +18,7 @@ from abr_tune.doctor.packages import WAL_IS_SAFE
 from abr_tune.doctor.standing import (
     all_folders,
     at_work,
+    closed_folders,
     command_of,
     folders_in,
     foreign,
@@ -81,35 +82,43 @@ def _states(run: RunFolder, place: Place) -> dict[str, int]:
 
 def studies(place: Place) -> Iterator[Finding]:
     """Whether the database of every run is whole."""
-    until, runs, unread = time.monotonic() + SECONDS_FOR_ALL, list(folders_in(place.out)), 0
-    sound = 0
+    until, runs = time.monotonic() + SECONDS_FOR_ALL, list(folders_in(place.out))
+    sound = unread = 0
     for run in runs:
-        if not run.study.exists():
-            if shared_storage(run) is None and run.trial(0).is_dir():
-                yield problem(f"{run.path} has trials but no study.db, which says what became of them", _fresh(run))
-            continue
         try:
-            if time.monotonic() > until:
-                raise Unread
-            damage = damage_of(run.study, until)
+            wrong = list(_wrong_with(run, until))
         except Unread:
             unread += 1
             continue
-        if damage is not None:
-            yield problem(f"{run.study} is damaged: {damage}", _fresh(run))
-            continue
-        sound += 1
-        if _keeps_wal(run.study) and sqlite3.sqlite_version_info < WAL_IS_SAFE:
-            yield warning(
-                f"{run.study} keeps a write-ahead log, which this SQLite may lose writes in",
-                f"sqlite3 {run.study} 'PRAGMA journal_mode=DELETE', while nobody uses it",
-            )
+        sound += not wrong and run.study.exists()
+        yield from wrong
     if unread:
-        yield note(
-            f"{counted(unread, 'study', 'studies')} in use, or too large to be looked at in {SECONDS_FOR_ALL:g} s"
-        )
+        said = counted(unread, "study", "studies")
+        yield note(f"{said} in use, or too large to be looked at in {SECONDS_FOR_ALL:g} s")
     if sound or not runs:
         yield ok(f"{counted(sound, 'study', 'studies')} in {place.out}: whole" if sound else f"no runs in {place.out}")
+
+
+def _wrong_with(run: RunFolder, until: float) -> Iterator[Finding]:
+    """What is wrong with a run's own study. Raises `Unread` when it could not be looked at in time."""
+    if not run.study.exists():
+        if shared_storage(run) is None and run.trial(0).is_dir():
+            yield problem(f"{run.path} has trials but no study.db, which says what became of them", _fresh(run))
+        return
+    if time.monotonic() > until:
+        raise Unread
+    try:
+        damage = damage_of(run.study, until)
+    except OSError as refused:
+        yield warning(f"{run.study} cannot be read: {refused.strerror}", "whose is it, and may you read it?")
+        return
+    if damage is not None:
+        yield problem(f"{run.study} is damaged: {damage}", _fresh(run))
+    elif _keeps_wal(run.study) and sqlite3.sqlite_version_info < WAL_IS_SAFE:
+        yield warning(
+            f"{run.study} keeps a write-ahead log, which this SQLite may lose writes in",
+            f"sqlite3 {run.study} 'PRAGMA journal_mode=DELETE', while nobody uses it",
+        )
 
 
 def damage_of(path: Path, until: float) -> str | None:
@@ -178,6 +187,8 @@ def _fresh(run: RunFolder) -> str:
 def records(place: Place) -> Iterator[Finding]:
     """Whether the files that say how runs went, and what they were made with, can be read."""
     count = 0
+    for folder in closed_folders(place.out):
+        yield warning(f"{folder} may not be looked into", "whose is this folder?")
     for run in all_folders(place.out):
         if (why := foreign(run)) is not None:
             yield warning(f"{run.path} was not looked into: {why.partition(';')[0]}", "whose is this folder?")
