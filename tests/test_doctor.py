@@ -640,3 +640,9 @@ def test_an_interrupted_doctor_leaves_nothing(place: Place) -> None:
         while (left := list(Path(temp).iterdir())) and time.monotonic() < until:
             time.sleep(0.05)
         assert left == []
+
+
+def test_the_page_of_the_documentation_names_every_check() -> None:
+    text = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    named = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert named == list(CHECKS)

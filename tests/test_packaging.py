@@ -148,6 +148,7 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
         ["version"],
         ["run", "{root}/search_spaces/phase1.yaml", "--dry-run"],
         ["ls", "--out", "{tmp}"],
+        ["doctor", "--quick", "--out", "{tmp}"],
     ],
 )
 def test_what_only_reads_imports_nothing_heavy(words: list[str], tmp_path: Path) -> None:
