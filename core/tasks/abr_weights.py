@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
-from core.data.recordings import Recordings, SignalUnit
+from core.data.recordings import STATIC, Recordings, SignalUnit
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
 from core.metrics import Predictions, weights_of
@@ -25,6 +27,10 @@ CHUNK: Final = 512
 """Recordings per forward pass outside training."""
 LEVEL: Final = 0.9
 """Share of recordings the stored intervals should cover."""
+MOST_CLASSES: Final = 1000
+LONGEST_NAME: Final = 200
+MOST_SAMPLES: Final = 1_000_000
+MOST_FOLDS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,13 +41,13 @@ class About:
     seed: int
     fingerprint: str
     """Of the data set trained on."""
-    class_names: tuple[str, ...]
+    class_names: Annotated[tuple[str, ...], Field(max_length=MOST_CLASSES)]
     sampling_rate_hz: float
     samples: int
     unit: SignalUnit
     trained: tuple[Term, ...]
     """Terms that were on at some time; the heads of the others say nothing."""
-    scalings: tuple[Scaling, ...]
+    scalings: Annotated[tuple[Scaling, ...], Field(min_length=1, max_length=MOST_FOLDS)]
     """One per fold, fitted on its training split."""
     intervals: Mapping[str, float]
     """`threshold_db`, `latency_ms`, `amplitude_uv` -> half-width that covers LEVEL of the validation recordings."""
@@ -54,15 +60,41 @@ class About:
         return record
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The description that `to_json` wrote."""
-        changed = {
-            "options": AbrOptions.model_validate(record["options"]),
-            "class_names": tuple(record["class_names"]),
-            "trained": tuple(record["trained"]),
-            "scalings": tuple(Scaling.from_json(scaling) for scaling in record["scalings"]),
-        }
-        return cls(**{**record, **changed})
+    def from_json(cls, record: Any) -> Self:
+        """The description that `to_json` wrote. Raises ValueError for one that describes no model, whoever wrote it."""
+        about = TypeAdapter(cls).validate_python(record)
+        _refuse_absurd(about)
+        return about
+
+
+def _refuse_absurd(about: About) -> None:
+    """Weights are passed on: what they say of themselves must be possible before anything is made of that size."""
+    names, targets = about.class_names, [(s.threshold, s.latency, s.amplitude) for s in about.scalings]
+    spreads = [spread for s in about.scalings for spread in (*s.static_sd, s.signal, s.clean) if spread is not None]
+    ends = [(target.low, target.high) for each in targets for target in each if target is not None]
+    for what, possible in {
+        "numbers": all(map(math.isfinite, _numbers(about.to_json()))),
+        "class names": len(set(names)) == len(names)
+        and all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names),
+        "sampling rate": 1_000 <= about.sampling_rate_hz <= 1_000_000,
+        "number of samples": 1 <= about.samples <= MOST_SAMPLES,
+        "static parameters": all(len(s.static_mean) == len(s.static_sd) == len(STATIC) for s in about.scalings),
+        "spreads": all(spread > 0 for spread in spreads),
+        "bounds": all(low <= high for low, high in ends),
+        "intervals": all(width >= 0 for width in about.intervals.values()),
+    }.items():
+        if not possible:
+            raise ValueError(f"its {what} cannot be those of a model")
+
+
+def _numbers(record: Any) -> Iterator[float]:
+    if isinstance(record, Mapping):
+        record = list(record.values())
+    if isinstance(record, list | tuple):
+        for part in record:
+            yield from _numbers(part)
+    elif isinstance(record, float):
+        yield record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,20 +112,36 @@ def load_model(path: Path) -> TrainedModel:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-        about = About.from_json(json.loads(header[ABOUT]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as damage:
-        raise ValueError(f"{path} holds no trained ABR model: {damage}") from damage
-    networks = []
-    for fold, scaling in enumerate(about.scalings):
-        prefix = f"fold{fold}."
-        network = network_for(about.options, scaling, about)
-        network.load_state_dict(
-            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        )
-        networks.append(network.eval())
-    return TrainedModel(about, tuple(networks))
+            about = About.from_json(json.loads((file.metadata() or {})[ABOUT]))
+            return TrainedModel(about, tuple(_network(file, about, fold) for fold in range(len(about.scalings))))
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as damage:
+        raise ValueError(f"{path} holds no trained ABR model: {_first_line(damage)}") from damage
+
+
+def _network(file: Any, about: About, fold: int) -> AbrNetwork:
+    """The network of one fold; of the file only tensors of the right shape are read, however large it says it is."""
+    network = network_for(about.options, about.scalings[fold], about)
+    prefix = f"fold{fold}."
+    there = {name.removeprefix(prefix) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118 - no mapping
+    wanted = network.state_dict()
+    if there != set(wanted):
+        raise ValueError(f"the names of its tensors are not those of such a network: {min(there ^ set(wanted))}")
+    read = {}
+    for name, parameter in wanted.items():
+        shape = file.get_slice(prefix + name).get_shape()
+        if list(parameter.shape) != shape:
+            raise ValueError(f"{prefix}{name} has the shape {shape}, not {list(parameter.shape)}")
+        read[name] = file.get_tensor(prefix + name)
+        # The bounds of a head without labels are no numbers in the network either.
+        if read[name].is_complex() or (parameter.isfinite().all() and not read[name].isfinite().all()):
+            raise ValueError(f"{prefix}{name} holds what is no number")
+    network.load_state_dict(read)
+    return network.eval()
+
+
+def _first_line(damage: Exception) -> str:
+    lines = [line.strip() for line in str(damage).splitlines() if line.strip()]
+    return "; ".join(lines[:3]) or type(damage).__name__
 
 
 def network_for(options: AbrOptions, scaling: Scaling, shape: About | Recordings) -> AbrNetwork:
