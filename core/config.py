@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,9 +42,41 @@ class FocalOptions(Options):
 
     gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     """0 is cross-entropy; larger values pass over what is already learnt."""
+    alpha: Positive = 1.0
+    """Factor on the whole class term (document 000: 0.25). Between classes it balances nothing: class weights do."""
 
 
-BalanceScheme = Literal["none", "balanced", "sqrt", "effective", "explicit"]
+WeightingMethod = Literal[
+    "fixed",
+    "uncertainty",
+    "dynamic_average",
+    "famo",
+    "gradient_norm",
+    "pcgrad",
+    "mgda",
+    "imtl_g",
+    "aligned_mtl",
+]
+
+
+class WeightingOptions(Options):
+    """How the terms are weighted against one another while they are trained, on top of the fixed weights."""
+
+    method: WeightingMethod = "fixed"
+    """fixed; uncertainty (1705.07115), dynamic_average (1803.10704), famo (2306.03792), gradient_norm (1711.02257): a
+    factor for each term; pcgrad (2001.06782), mgda (1810.04650), imtl_g, aligned_mtl (2305.19000): the terms' gradients
+    on the shared part of the network are combined, at the price of one backward pass for each term."""
+    rate: Positive = 0.025
+    """Learning rate of the factors: uncertainty, famo, gradient_norm (the last two publish 0.025)."""
+    temperature: Positive = 2.0
+    """dynamic_average: large values treat all terms alike."""
+    restoring: Annotated[float, Field(ge=0, le=10)] = 1.5
+    """gradient_norm: how strongly terms that lag behind are given larger gradients; 0 gives all the same."""
+    normalise: Literal["none", "first"] = "none"
+    """first: each loss is divided by its average over the first epoch it is trained in, before anything weights it."""
+
+
+BalanceScheme = Literal["none", "balanced", "sqrt", "effective", "explicit", "dynamic"]
 
 
 class Clamp(Options):
@@ -63,11 +96,15 @@ class BalanceOptions(Options):
     """How rare classes are given weight in the class loss and in the batches."""
 
     scheme: BalanceScheme = "none"
-    """none, balanced (1/n), sqrt (1/sqrt n), effective (Cui et al. 2019), explicit (`weights`)."""
-    weights: tuple[Positive, ...] | None = None
-    """Explicit class weights in the order of the class names; document 000: [0.2, 5, 2, 3, 3]."""
+    """none, balanced (1/n), sqrt (1/sqrt n), effective (Cui et al. 2019), explicit (`weights`), dynamic (1 - recent
+    recall on the training recordings, Tian et al. 2021, 2106.14917: changes after every epoch)."""
+    weights: tuple[Positive, ...] | dict[str, Positive] | None = None
+    """Explicit class weights: {CLASS: weight}, whatever the order of the classes, or a list in the order of the class
+    names (document 000: [0.2, 5, 2, 3, 3])."""
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Effective-number smoothing: 0 leaves classes unweighted, near 1 approaches 1/n."""
+    memory: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """dynamic: share of the recall so far that is kept at each epoch; 0 knows the last epoch only."""
     power: Annotated[float, Field(ge=0, le=3)] = 1.0
     """Exponent applied to the scheme's weights before clamping (document 002: 1.0, was 1.5)."""
     clamp: Clamp | None = None
@@ -77,9 +114,83 @@ class BalanceOptions(Options):
     documented: clip, then divide by the mean (document 002), which leaves the clamp."""
     sampling: Literal["natural", "balanced"] = "natural"
     """balanced: every class equally often in training batches, rare ones by repetition."""
+    sampling_fractions: dict[str, Positive] | None = None
+    """{CLASS: factor} on how often a class is drawn into batches (document 002: {IOL Inserted: 0.33} on top of
+    balanced); how often that is stands in the reports as `draw_share/<CLASS>` and `in_batch/<CLASS>`."""
 
     @model_validator(mode="after")
     def _explicit_needs_weights(self) -> Self:
         if self.scheme == "explicit" and self.weights is None:
             raise ValueError("scheme explicit needs weights: one number per class")
         return self
+
+    @property
+    def counts_twice(self) -> bool:
+        """Whether class weights and sampling both make up for how rare a class is."""
+        return self.sampling == "balanced" and self.scheme in {"balanced", "sqrt", "effective"}
+
+
+class MetricReached(Options):
+    """A validation metric has been above, or below, a number at the end of some epoch: from then on, for good."""
+
+    metric: str = "val/class/f1_macro"
+    above: Annotated[float, Field(allow_inf_nan=False)] | None = 0.75
+    """Document 002's bound; give `below` instead for a metric that should fall."""
+    below: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _below_alone(cls, given: Any) -> Any:
+        return {"above": None, **given} if isinstance(given, Mapping) and given.get("below") is not None else given
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give above or below, one of the two")
+        if not self.metric.startswith("val/"):
+            raise ValueError(f"{self.metric} is no validation metric: val/class/f1_macro is one")
+        return self
+
+    def met(self, metrics: Mapping[str, float]) -> bool:
+        """Whether it is at this moment; a metric that could not be computed has not reached anything."""
+        value = metrics.get(self.metric)
+        if value is None:
+            return False
+        return value > self.above if self.above is not None else self.below is not None and value < self.below
+
+    def __str__(self) -> str:
+        return f"{self.metric} > {self.above:g}" if self.above is not None else f"{self.metric} < {self.below:g}"
+
+
+class NoiseOptions(Options):
+    """Noise added to training recordings of rare classes, so that a few recordings are not learnt by heart."""
+
+    level: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Its spread as a share of the spread of the training signals; 0 adds none. Its spectrum is that measured on
+    averaged recordings; the noise-free truth, where there is one, stays what it was."""
+
+
+class MixUpOptions(Options):
+    """MixUp, Zhang et al. 2018 (1710.09412): some batches are mixed with themselves in another order."""
+
+    probability: Fraction = 0.0
+    """Of a batch to be mixed (document 002: 0, was 0.5)."""
+    alpha: Positive = 0.2
+    """The share of the first recording is drawn from Beta(alpha, alpha): small values hardly mix."""
+    skip_rare: bool = True
+    """Leave a batch that holds a rare class as it is (document 002). Large batches nearly always hold one: the share of
+    batches that were mixed stands in the reports as `mixup_share`."""
+    peaks: Literal["mixed", "left_out"] = "mixed"
+    """mixed: latency and amplitude of both recordings count by their shares, missing ones nothing; left_out: they are
+    not trained on mixed recordings, which have two bumps."""
+    after: MetricReached | None = None
+    """Off until this is reached (document 002: {metric: val/class/f1_macro, above: 0.75})."""
+
+
+class AugmentOptions(Options):
+    """What happens to training batches before the network sees them; a function of seed and epoch alone."""
+
+    rare_below: Fraction = 0.1
+    """A class is rare when it holds less than this share of the training recordings that have a class."""
+    noise: NoiseOptions = NoiseOptions()
+    mixup: MixUpOptions = MixUpOptions()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.config import BalanceOptions, WeightingOptions
+from core.data.augment import MixedBatch
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
+from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
+from core.losses.weights import TermWeights, refuse_signed
 from core.models.network import Outputs
 from core.tasks.abr_options import LossOptions, Term
 
@@ -25,28 +31,28 @@ class MultiTaskLoss:
         self,
         *,
         weights: Mapping[Term, float],
-        class_weights_K: Tensor,
-        gamma: float,
-        label_smoothing: float,
-        huber_delta: float,
-        scaling: Scaling,
+        settings: TermSettings,
+        weighting: WeightingOptions,
+        recall: RecentRecall | None,
+        class_names: Sequence[str],
     ) -> None:
-        self.weights = dict(weights)
-        self.settings = TermSettings(
-            class_weights_K=class_weights_K,
-            gamma=gamma,
-            label_smoothing=label_smoothing,
-            huber_delta=huber_delta,
-            scaling=scaling,
-        )
+        self.weights = TermWeights(weights, weighting)
+        self.settings = settings
+        self.recall = recall
+        self.class_names = tuple(class_names)
 
     def denominators(self, batch: Batch) -> dict[Term, Tensor]:
         """Term -> what its numerators are divided by: the sum of class weights, the number of labelled recordings."""
-        return {term: loss.denominator(batch, self.settings) for term, loss in TERMS.items()}
+        found = {term: loss.denominator(batch, self.settings) for term, loss in TERMS.items()}
+        return _mixed(batch, found, self.denominators(batch.second)) if isinstance(batch, MixedBatch) else found
 
     def numerators(self, outputs: Outputs, batch: Batch, terms: Iterable[Term]) -> dict[Term, Tensor]:
         """Term -> sum over the recordings that carry its label; terms of weight 0 are left out, never computed."""
-        return {term: TERMS[term].numerator(outputs, batch, self.settings) for term in terms if self.weights[term] > 0}
+        on = self.weights.on(terms)
+        found = {term: TERMS[term].numerator(outputs, batch, self.settings) for term in on}
+        if isinstance(batch, MixedBatch):
+            return _mixed(batch, found, self.numerators(outputs, batch.second, on))
+        return found
 
     def values(self, numerators: Mapping[Term, Tensor], denominators: Mapping[Term, Tensor]) -> dict[Term, Tensor]:
         """Term -> unweighted loss; 0 where no recording carries the label."""
@@ -55,21 +61,75 @@ class MultiTaskLoss:
             for term, numerator in numerators.items()
         }
 
-    def total(self, values: Mapping[Term, Tensor]) -> Tensor:
-        """Sum of weight * value over the terms in `values`."""
+    def total(self, values: Mapping[Term, Tensor], weights: Mapping[Term, float] | None = None) -> Tensor:
+        """Sum of weight * value over the terms in `values`; without `weights`, by the fixed ones."""
+        weights = self.weights.fixed if weights is None else weights
         total = torch.zeros(())
         for term, value in values.items():
-            total = total + self.weights[term] * value
+            total = total + weights[term] * value
         return total
 
+    def watch(self, outputs: Outputs, batch: Batch) -> None:
+        """See what is predicted while training; mixed recordings have no one class."""
+        if self.recall is not None and not isinstance(batch, MixedBatch):
+            self.recall.watch(outputs.class_logits_BK, batch.class_B)
 
-def build_loss(options: LossOptions, scaling: Scaling, class_weights: Tensor) -> MultiTaskLoss:
-    """The loss that `options` describe; `class_weights` is (K,), empty for data without classes."""
+    def epoch_ended(self) -> None:
+        """Take note that an epoch is over: class weights that follow the recall change now."""
+        self.weights.epoch_ended()
+        if self.recall is not None:
+            self.settings = replace(self.settings, class_weights_K=self.recall.epoch_ended())
+
+    def signals(self) -> dict[str, float]:
+        """`class_weight/<CLASS>`: the weights of the epoch, where they change."""
+        if self.recall is None:
+            return {}
+        weights = self.settings.class_weights_K.tolist()
+        return {f"class_weight/{name}": weight for name, weight in zip(self.class_names, weights, strict=True)}
+
+    def state(self) -> dict[str, Any]:
+        """What has been learnt besides the network, ready for JSON; asked for between epochs."""
+        return {"weights": self.weights.state(), "recall": None if self.recall is None else self.recall.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.weights.restore(state["weights"])
+        if self.recall is not None:
+            self.recall.restore(state["recall"])
+            self.settings = replace(self.settings, class_weights_K=self.recall.weights())
+
+
+def _mixed(batch: MixedBatch, first: Mapping[Term, Tensor], second: Mapping[Term, Tensor]) -> dict[Term, Tensor]:
+    return {term: batch.share * value + (1 - batch.share) * second[term] for term, value in first.items()}
+
+
+def build_loss(
+    options: LossOptions,
+    scaling: Scaling,
+    class_weights: Tensor,
+    *,
+    balance: BalanceOptions | None = None,
+    class_names: Sequence[str] = (),
+) -> MultiTaskLoss:
+    """The loss that `options` describe; `class_weights` is (K,), empty for data without classes.
+
+    Class weights change where `balance` says so. Raises ValueError when the weighting of the terms cannot work with
+    one of them.
+    """
+    focal = options.class_loss == "focal"
+    weights = {term: options.weights.of(term) for term in TERMS}
+    refuse_signed(options.weighting, [term for term, weight in weights.items() if weight > 0 and TERMS[term].signed])
     return MultiTaskLoss(
-        weights={term: options.weights.of(term) for term in TERMS},
-        class_weights_K=class_weights,
-        gamma=options.focal.gamma if options.class_loss == "focal" else 0.0,
-        label_smoothing=options.label_smoothing,
-        huber_delta=options.huber_delta,
-        scaling=scaling,
+        weights=weights,
+        settings=TermSettings(
+            class_weights_K=class_weights,
+            gamma=options.focal.gamma if focal else 0.0,
+            alpha=options.focal.alpha if focal else 1.0,
+            label_smoothing=options.label_smoothing,
+            huber_delta=options.huber_delta,
+            scaling=scaling,
+        ),
+        weighting=options.weighting,
+        recall=RecentRecall(balance, len(class_weights)) if balance and balance.scheme == "dynamic" else None,
+        class_names=class_names,
     )

@@ -25,6 +25,8 @@ class TermSettings:
     class_weights_K: Tensor
     gamma: float
     """Of the focal loss; 0 is cross-entropy."""
+    alpha: float = 1.0
+    """Factor on the class term; 1 leaves it."""
     label_smoothing: float
     huber_delta: float
     """In units of the target's spread."""
@@ -41,6 +43,8 @@ class TermLoss:
 
     numerator: Numerator
     denominator: Denominator
+    signed: bool = False
+    """Whether it can be negative, as a likelihood can: some weightings then make no sense."""
 
 
 def focal(
@@ -74,13 +78,14 @@ def huber(prediction_B: Tensor, target_B: Tensor, *, spread: float, delta: float
 def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
     if not outputs.class_logits_BK.shape[-1]:
         return outputs.class_logits_BK.sum()
-    return focal(
+    loss = focal(
         outputs.class_logits_BK,
         batch.class_B,
         settings.class_weights_K,
         gamma=settings.gamma,
         label_smoothing=settings.label_smoothing,
     ).sum()
+    return loss if settings.alpha == 1.0 else settings.alpha * loss
 
 
 def _class_denominator(batch: Batch, settings: TermSettings) -> Tensor:

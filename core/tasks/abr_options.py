@@ -7,7 +7,17 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from core.config import BalanceOptions, FocalOptions, Fraction, NonNegative, OptimizerOptions, Options, Positive
+from core.config import (
+    AugmentOptions,
+    BalanceOptions,
+    FocalOptions,
+    Fraction,
+    NonNegative,
+    OptimizerOptions,
+    Options,
+    Positive,
+    WeightingOptions,
+)
 
 Term = Literal["signal", "peak_exist", "peak_latency", "peak_amplitude", "class", "threshold"]
 """The loss terms, under the names they have everywhere (weights, phases, metrics)."""
@@ -58,6 +68,7 @@ class LossOptions(Options):
     """The multi-task loss: a weighted sum of terms, each over the recordings that carry its label."""
 
     weights: TermWeights = TermWeights()
+    weighting: WeightingOptions = WeightingOptions()
     class_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal: FocalOptions = FocalOptions()
     """Read when `class_loss` is focal."""
@@ -101,6 +112,7 @@ class AbrOptions(Options):
     model: ModelOptions = ModelOptions()
     loss: LossOptions = LossOptions()
     balance: BalanceOptions = BalanceOptions()
+    augment: AugmentOptions = AugmentOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     phases: PhaseOptions = PhaseOptions()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from core.config import BalanceOptions
-from core.data.balancing import class_weights, sampling_probabilities
+from core.config import AugmentOptions, BalanceOptions, MetricReached
+from core.data.augment import Augmentation, rare_classes
+from core.data.balancing import class_shares, class_weights, presence, sampling_probabilities
 from core.data.recordings import Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
@@ -27,8 +28,6 @@ from core.training.run import Evaluation, Learner, Run
 from core.training.seeds import torch_seed
 
 log = logging.getLogger(__name__)
-
-WEIGHTED_BY_COUNT: Final = frozenset({"balanced", "sqrt", "effective"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,6 +74,8 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
+        watched=_watched(options),
+        signals=_draw_signals(options, data.trains()),
     )
 
 
@@ -85,12 +86,14 @@ def baselines(data: AbrDataset, split: str, held_out: Sequence[Recordings]) -> M
 
 def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int, fold: int) -> _Part:
     scaling = fit_scaling(train)
-    counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(train.class_names))
+    names = train.class_names
+    counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(names))
+    weights = class_weights(counts, options.balance, names=names)
     torch.manual_seed(torch_seed(seed, "init", fold=fold))
     return _Part(
         network=network_for(options, scaling, train),
         scaling=scaling,
-        loss=build_loss(options.loss, scaling, class_weights(counts, options.balance)),
+        loss=build_loss(options.loss, scaling, weights, balance=options.balance, class_names=names),
         train=as_batch(train),
         val=as_batch(val),
     )
@@ -98,23 +101,64 @@ def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int,
 
 def _learner(options: AbrOptions, part: _Part, train: Recordings, fold: int) -> Learner:
     steps = steps_per_epoch(len(train), batch_size=options.batch_size, accumulate=options.optimizer.accumulate)
-    balanced = options.balance.sampling == "balanced"
     return Learner(
         fold=fold,
         network=part.network,
         loss=part.loss,
         optimizer=build_optimizer(part.network.parameter_groups(), options.optimizer),
         examples=part.train,
-        draw_N=sampling_probabilities(train.hearing_class, options.balance) if balanced else None,
+        draw_N=_draws(options.balance, train),
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.optimizer.warmup_epochs),
+        shared=tuple(part.network.shared_parameters()),
+        augment=_augmentation(options.augment, part.scaling, train),
     )
+
+
+def _draws(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64] | None:
+    """(N,) probabilities where recordings are drawn, None where each comes once an epoch."""
+    if balance.sampling == "natural" and not balance.sampling_fractions:
+        return None
+    return sampling_probabilities(train.hearing_class, balance, names=train.class_names)
+
+
+def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) -> Augmentation | None:
+    if not options.noise.level and not options.mixup.probability:
+        return None
+    return Augmentation(
+        options,
+        rare=rare_classes(train.hearing_class, train.class_names, below=options.rare_below),
+        signal_spread=scaling.signal,
+        sampling_rate_hz=train.sampling_rate_hz,
+    )
+
+
+def _draw_signals(options: AbrOptions, trains: Sequence[Recordings]) -> dict[str, float]:
+    """`draw_share/<CLASS>` and `in_batch/<CLASS>`: expected share of the draws, chance to be in a batch, over folds."""
+    names = trains[0].class_names
+    draws = [_draws(options.balance, train) for train in trains]
+    shares = [
+        class_shares(train.hearing_class, draw_N, len(names))
+        for train, draw_N in zip(trains, draws, strict=True)
+        if draw_N is not None
+    ]
+    if not shares:
+        return {}
+    share_K = np.mean(shares, axis=0)
+    chance_K = np.mean([presence(each, options.batch_size) for each in shares], axis=0)
+    found = {f"draw_share/{name}": float(share) for name, share in zip(names, share_K, strict=True)}
+    return found | {f"in_batch/{name}": float(chance) for name, chance in zip(names, chance_K, strict=True)}
 
 
 def _trained(options: AbrOptions, parts: Sequence[_Part]) -> tuple[Term, ...]:
     """Terms with a weight above 0 and labels in the training split of some fold."""
     labelled = {term for part in parts for term, weight in part.loss.denominators(part.train).items() if weight > 0}
     return tuple(term for term in TERMS if options.loss.weights.of(term) > 0 and term in labelled)
+
+
+def _watched(options: AbrOptions) -> tuple[MetricReached, ...]:
+    after = options.augment.mixup.after
+    return () if after is None else (after,)
 
 
 def _about(
@@ -159,7 +203,7 @@ def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callab
 
 
 def _warn_of_double_counting(balance: BalanceOptions) -> None:
-    if balance.sampling == "balanced" and balance.scheme in WEIGHTED_BY_COUNT:
+    if balance.counts_twice:
         log.warning(
             "balanced sampling and class weights by count (%s) together correct for frequency twice", balance.scheme
         )

@@ -20,7 +20,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +63,8 @@ class Saved:
     report: EpochReport
     losses: Mapping[str, Sequence[float]]
     """Term -> training loss of every epoch it was on."""
+    reached: Mapping[str, int] = field(default_factory=dict)
+    """Condition on a metric -> the epoch at whose end it was first met."""
 
 
 def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, Any]) -> None:
@@ -80,7 +82,9 @@ def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, An
         "identity": run.identity,
         "report": saved.report.to_json(),
         "losses": {term: list(losses) for term, losses in saved.losses.items()},
+        "reached": dict(saved.reached),
         "learners": [asdict(learner.progress) for learner in run.learners],
+        "learnt": [learner.loss.state() for learner in run.learners],
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     state["sha256"][STATE] = _own_sum(state)
@@ -118,9 +122,10 @@ def load_checkpoint(folder: Path, run: Run) -> Saved | None:
             log.warning("checkpoint %s is damaged (%s); %s", path, damage, then)
             continue
         _check_identity(folder, state["identity"], run.identity)
-        for learner, progress in zip(run.learners, state["learners"], strict=True):
+        for learner, progress, learnt in zip(run.learners, state["learners"], state["learnt"], strict=True):
             _restore(learner, weights, moments, Progress(**progress))
-        return Saved(EpochReport.from_json(state["report"]), state["losses"])
+            learner.loss.restore(learnt)
+        return Saved(EpochReport.from_json(state["report"]), state["losses"], state["reached"])
     return None
 
 

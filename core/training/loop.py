@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core.config import MetricReached
+from core.metrics import Values
 from core.report import EpochReport
 from core.training.checkpoint import Saved, load_checkpoint, save_checkpoint
 from core.training.phases import Span, active, phase_at
 from core.training.run import Learner, Run
-from core.training.seeds import sequence, torch_seed
+from core.training.seeds import Purpose, sequence, torch_seed
 from core.training.signals import EpochSteps, slopes
 from core.training.step import Step, optimise
 
@@ -31,9 +35,10 @@ def train(run: Run, folder: Path) -> Iterator[EpochReport]:
     """
     saved = load_checkpoint(folder, run)
     losses: dict[str, list[float]] = {}
+    reached: dict[str, int] = {}
     done = 0
     if saved is not None:
-        losses = {term: list(values) for term, values in saved.losses.items()}
+        losses, reached = {term: list(values) for term, values in saved.losses.items()}, dict(saved.reached)
         done = saved.report.epoch
         yield saved.report
     for epoch in range(done + 1, run.epochs + 1):
@@ -41,31 +46,38 @@ def train(run: Run, folder: Path) -> Iterator[EpochReport]:
         phase = phase_at(run.phases, epoch)
         steps = EpochSteps()
         for learner in run.learners:
-            yield from _train_epoch(run, learner, epoch, phase, steps)
+            yield from _train_epoch(run, learner, epoch, phase, reached=reached, steps=steps)
         for term, loss in steps.losses().items():
             losses.setdefault(term, []).append(loss)
         evaluation = run.evaluate()
+        _note_reached(run.watched, evaluation.values, reached, epoch)
         report = EpochReport(
             epoch=epoch,
             phase=phase.name,
             metrics=evaluation.values.values,
-            health=_health(steps, losses),
+            health=_health(run, steps, losses),
             active=_active(run, epoch),
             absent=evaluation.values.absent,
             seconds=time.perf_counter() - began,
         )
-        save_checkpoint(folder, run, Saved(report, losses), evaluation.about)
+        for learner in run.learners:
+            learner.loss.epoch_ended()
+        save_checkpoint(folder, run, Saved(report, losses, reached), evaluation.about)
         yield report
 
 
-def _train_epoch(run: Run, learner: Learner, epoch: int, phase: Span, steps: EpochSteps) -> Iterator[EpochReport]:
+def _train_epoch(
+    run: Run, learner: Learner, epoch: int, phase: Span, *, reached: Collection[str], steps: EpochSteps
+) -> Iterator[EpochReport]:
     """One pass over the training examples of one fold; yields only where something is not finite."""
     terms = [term for term in phase.terms if term in run.trained]
     groups = _groups(_order(run, learner, epoch), run.batch_size, run.optimizer.accumulate)
     torch.manual_seed(torch_seed(run.seed, "dropout", fold=learner.fold, epoch=epoch))
     learner.network.train()
+    if learner.augment is not None:
+        learner.augment.begin(_random(run, learner, "augment", epoch), reached)
     for number, group in enumerate(groups, 1):
-        batches = [learner.examples.take(index_B) for index_B in group]
+        batches = [_batch(learner, index_B) for index_B in group]
         step = optimise(
             learner,
             batches,
@@ -90,11 +102,30 @@ def _train_epoch(run: Run, learner: Learner, epoch: int, phase: Span, steps: Epo
 
 def _order(run: Run, learner: Learner, epoch: int) -> Tensor:
     """(N,) which examples come in which order: all of them once, or as many drawn with replacement."""
-    random = np.random.default_rng(sequence(run.seed, "order", fold=learner.fold, epoch=epoch))
+    random = _random(run, learner, "order", epoch)
     count = len(learner.examples)
     if learner.draw_N is None:
         return torch.from_numpy(random.permutation(count))
     return torch.from_numpy(random.choice(count, size=count, p=learner.draw_N))
+
+
+def _random(run: Run, learner: Learner, purpose: Purpose, epoch: int) -> np.random.Generator:
+    return np.random.default_rng(sequence(run.seed, purpose, fold=learner.fold, epoch=epoch))
+
+
+def _batch(learner: Learner, index_B: Tensor) -> Any:
+    batch = learner.examples.take(index_B)
+    return batch if learner.augment is None else learner.augment(batch)
+
+
+def _note_reached(watched: Sequence[MetricReached], values: Values, reached: dict[str, int], epoch: int) -> None:
+    """Enter the conditions that are met now for the first time; raises ValueError for a metric there never is."""
+    for condition in watched:
+        if condition.metric not in values.values and condition.metric not in values.absent:
+            known = ", ".join(sorted(name for name in values.values if not name.endswith(":skill")))
+            raise ValueError(f"{condition.metric} is no metric of this run, which has {known}")
+        if condition.met(values.values):
+            reached.setdefault(str(condition), epoch)
 
 
 def _groups(index_N: Tensor, batch_size: int, accumulate: int) -> list[Sequence[Tensor]]:
@@ -107,15 +138,22 @@ def _active(run: Run, epoch: int) -> dict[str, int]:
     return active(run.phases, epoch, warmup_epochs=run.optimizer.warmup_epochs, trained=run.trained, terms=run.terms)
 
 
-def _health(steps: EpochSteps, losses: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def _health(run: Run, steps: EpochSteps, losses: Mapping[str, Sequence[float]]) -> dict[str, float]:
     now = steps.losses()
     slope = slopes({term: losses[term] for term in now})
     signals = (
         steps.signals()
         | {f"loss/{term}": loss for term, loss in now.items()}
         | {f"loss_slope/{term}": value for term, value in slope.items()}
+        | dict(run.signals)
+        | _averaged([learner.loss.signals() for learner in run.learners])
+        | _averaged([learner.augment.signals() for learner in run.learners if learner.augment is not None])
     )
     return {name: value for name, value in signals.items() if math.isfinite(value)}
+
+
+def _averaged(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: fmean(signals[name] for signals in folds) for name in (folds[0] if folds else ())}
 
 
 def _evidence(learner: Learner, step: Step) -> dict[str, float | str]:

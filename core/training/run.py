@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from core.config import OptimizerOptions
+from core.config import MetricReached, OptimizerOptions
+from core.losses.weights import TermWeights
 from core.metrics import Values
 from core.training.phases import Span
 
@@ -43,8 +44,49 @@ class Loss(Protocol):
         """Term -> loss before its weight."""
         ...
 
-    def total(self, values: Mapping[Any, Tensor], /) -> Tensor:
-        """What is minimised."""
+    def total(self, values: Mapping[Any, Tensor], weights: Mapping[Any, float], /) -> Tensor:
+        """What is minimised: the sum of the values by their weights."""
+        ...
+
+    @property
+    def weights(self) -> TermWeights:
+        """What each term counts in a step."""
+        ...
+
+    def watch(self, outputs: Any, batch: Any, /) -> None:
+        """See what is predicted while training."""
+        ...
+
+    def epoch_ended(self) -> None:
+        """Take note that an epoch is over."""
+        ...
+
+    def signals(self) -> Mapping[str, float]:
+        """What is worth reporting of the epoch that is ending."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """What it has learnt, ready for JSON; asked for between epochs."""
+        ...
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+class Augment(Protocol):
+    """What happens to a training batch before the network sees it."""
+
+    def begin(self, random: np.random.Generator, reached: Collection[str], /) -> None:
+        """Begin an epoch: where its draws come from, and which conditions on metrics have been met."""
+        ...
+
+    def __call__(self, batch: Any, /) -> Any:
+        """The batch to train on."""
+        ...
+
+    def signals(self) -> Mapping[str, float]:
+        """What is worth reporting of the epoch that is ending."""
         ...
 
 
@@ -72,6 +114,9 @@ class Learner:
     """(N,) probability of each example to be drawn, with replacement; None passes over all of them once."""
     total_steps: int
     warmup_steps: int
+    shared: tuple[nn.Parameter, ...] = ()
+    """The weights that every term trains; read by weightings that look at gradients."""
+    augment: Augment | None = None
     progress: Progress = field(default_factory=Progress)
 
 
@@ -101,3 +146,7 @@ class Run:
     """Terms with a weight above 0 and labels in the training split; the others are never on."""
     learners: tuple[Learner, ...]
     evaluate: Callable[[], Evaluation]
+    watched: tuple[MetricReached, ...] = ()
+    """Conditions that something in the run waits for."""
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """Numbers that hold for the whole run and stand among the health signals of every epoch."""

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-Purpose = Literal["init", "order", "dropout"]
-PURPOSES: Final[dict[Purpose, int]] = {"init": 0, "order": 1, "dropout": 2}
+Purpose = Literal["init", "order", "dropout", "augment"]
+PURPOSES: Final[dict[Purpose, int]] = {"init": 0, "order": 1, "dropout": 2, "augment": 3}
 
 
 def sequence(seed: int, purpose: Purpose, *, fold: int, epoch: int = 0) -> np.random.SeedSequence:

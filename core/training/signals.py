@@ -39,7 +39,8 @@ class EpochSteps:
         """`steps`, `non_finite` (skipped steps), and over the finite steps the gradient norm before clipping.
 
         `grad_norm` is the median, `grad_norm_max` the largest, `grad_norm_over_10` the share above 10. `update_ratio`
-        is that of the epoch's last step, averaged over folds.
+        is that of the epoch's last step, averaged over folds. `weight/<term>` is what the term's loss counted, averaged
+        over steps, where that changes.
         """
         found = {"steps": float(len(self.steps))}
         found["non_finite"] = float(sum(step.broken is not None for step in self.steps))
@@ -51,7 +52,11 @@ class EpochSteps:
         ratios = [step.update_ratio for step in self.steps if step.update_ratio is not None]
         if ratios:
             found["update_ratio"] = fmean(ratios)
-        return found
+        counted: dict[str, list[float]] = defaultdict(list)
+        for step in self.steps:
+            for term, weight in step.weights.items() if step.broken is None else ():
+                counted[f"weight/{term}"].append(weight)
+        return found | {name: fmean(weights) for name, weights in counted.items()}
 
 
 def slopes(history: Mapping[str, Sequence[float]]) -> dict[str, float]:

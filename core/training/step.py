@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from core.training.gradients import Gathered, gather, losses_now
 from core.training.optim import factor, set_rate
 from core.training.run import Learner
 
@@ -33,6 +34,8 @@ class Step:
     """What was not finite. With loss and gradient the weights are untouched."""
     update_ratio: float | None = None
     """Norm of the change of all weights over their norm, where it was asked for."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Term -> what its loss counted, where that is not always `loss.weights`."""
 
     @property
     def term(self) -> str | None:
@@ -45,56 +48,38 @@ class Step:
 def optimise(
     learner: Learner, batches: Sequence[Any], terms: Sequence[str], *, clip: float | None, floor: float, ratio: bool
 ) -> Step:
-    """Take the learner's next step on the joint gradient of `batches`, as if they were one batch.
-
-    Each term is a sum over recordings divided by a sum of weights; the joint divisor is known before the first forward
-    pass because it depends on labels alone, so the gradients of the micro-batches add up.
-    """
+    """Take the learner's next step on the joint gradient of `batches`, as if they were one batch."""
     progress, optimizer = learner.progress, learner.optimizer
     progress.step += 1
     set_rate(optimizer, factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor))
     optimizer.zero_grad(set_to_none=True)
-    numerators, denominators = _backward(learner, batches, terms)
-    step = _seen(learner, numerators, denominators)
+    gathered = gather(learner, batches, terms)
+    step = _seen(learner, gathered)
     if step.broken is None:
         step = _taken(learner, step, clip=clip, ratio=ratio)
     if step.broken is None:
         progress.streak, progress.last_finite_loss = 0, step.total
+        if learner.loss.weights.change:
+            _learn(learner, batches, step, gathered)
     else:
         progress.streak += 1
     return step
 
 
-def _backward(
-    learner: Learner, batches: Sequence[Any], terms: Sequence[str]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Add the gradients of all micro-batches; the summed numerators and denominators by term."""
-    loss = learner.loss
-    denominators: dict[str, Tensor] = {}
-    for batch in batches:
-        for term, part in loss.denominators(batch).items():
-            denominators[term] = denominators[term] + part if term in denominators else part
-    numerators: dict[str, Tensor] = {}
-    for batch in batches:
-        parts = loss.numerators(learner.network(batch), batch, terms)
-        loss.total(loss.values(parts, denominators)).backward()  # type: ignore[no-untyped-call]
-        for term, part in parts.items():
-            numerators[term] = numerators[term] + part.detach() if term in numerators else part.detach()
-    return numerators, denominators
-
-
-def _seen(learner: Learner, numerators: Mapping[str, Tensor], denominators: Mapping[str, Tensor]) -> Step:
+def _seen(learner: Learner, gathered: Gathered) -> Step:
     """The numbers of a step whose gradients are there, before any weight has moved."""
+    numerators, denominators = gathered.numerators, gathered.denominators
     losses = learner.loss.values(numerators, denominators)
     norm = get_total_norm([each.grad for each in _trained(learner) if each.grad is not None])
     weights = [denominators[term] for term in numerators]
     # One transfer for every number the loop looks at.
-    numbers = torch.stack([*numerators.values(), *weights, *losses.values(), learner.loss.total(losses), norm]).tolist()
+    total = learner.loss.total(losses, gathered.weights)
+    numbers = torch.stack([*numerators.values(), *weights, *losses.values(), total, norm]).tolist()
     rows = [numbers[first : first + len(weights)] for first in range(0, 3 * len(weights), len(weights))]
     sums, divisors, values = (dict(zip(numerators, row, strict=True)) for row in rows)
-    total, size = numbers[-2:]
+    whole, size = numbers[-2:]
     broken: What | None = None
-    if not (math.isfinite(total) and all(map(math.isfinite, values.values()))):
+    if not (math.isfinite(whole) and all(map(math.isfinite, values.values()))):
         broken = "loss"
     elif not math.isfinite(size):
         broken = "gradient"
@@ -102,11 +87,26 @@ def _seen(learner: Learner, numerators: Mapping[str, Tensor], denominators: Mapp
         numerators=sums,
         denominators=divisors,
         losses=values,
-        total=total,
+        total=whole,
         norm=size,
         lr=max(group["lr"] for group in learner.optimizer.param_groups),
         broken=broken,
+        weights=gathered.weights if learner.loss.weights.change else {},
     )
+
+
+def _learn(learner: Learner, batches: Sequence[Any], step: Step, gathered: Gathered) -> None:
+    """Show the weighting of the terms the step that was taken; what is not finite teaches nothing."""
+    weights = learner.loss.weights
+    before = {term: loss for term, loss in step.losses.items() if step.denominators[term] > 0}
+    seen: Mapping[str, float] = {}
+    if weights.needs == "losses":
+        seen = losses_now(learner, batches, list(before), gathered.denominators)
+    elif weights.needs == "norms":
+        sizes = torch.stack([gathered.norms[term] for term in before]).tolist() if before else []
+        seen = dict(zip(before, sizes, strict=True))
+    if all(map(math.isfinite, seen.values())):
+        weights.learn(before, seen)
 
 
 def _taken(learner: Learner, step: Step, *, clip: float | None, ratio: bool) -> Step:
