@@ -272,7 +272,7 @@ def test_a_tmpdir_that_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatc
 
 def test_variables_and_limits_of_a_shell(place: Place) -> None:
     """Several troubles at once, as a shell has them."""
-    prefix = ("sh", "-c", 'ulimit -n 256 && ulimit -v 12000000 && exec "$0" "$@"')
+    prefix = ("sh", "-c", 'ulimit -n 48 && ulimit -v 12000000 && exec "$0" "$@"')
     code, found = doctor(
         "--quick",
         "--out",
@@ -286,7 +286,7 @@ def test_variables_and_limits_of_a_shell(place: Place) -> None:
     assert code == 4
     files, *_, space = found["limits"]
     assert files["level"] == "problem"
-    assert files["sentence"] == "256 open files are allowed; Ray wants 4096"
+    assert files["sentence"].startswith("48 open files are allowed; ")
     assert space["sentence"] == "address space (ulimit -v) is limited to 11.4 GiB"
     assert {each["sentence"].split(" makes ")[0] for each in found["threads"]} == {
         "OMP_PROC_BIND=true",
@@ -295,6 +295,19 @@ def test_variables_and_limits_of_a_shell(place: Place) -> None:
     [letters] = found["letters"]
     assert letters["level"] == "warning"
     assert "what is printed in ascii" in letters["sentence"]
+
+
+def test_open_files_are_what_ray_can_raise_them_to() -> None:
+    # 256 for its servers, and 8 for each of 4 trainings: 288.
+    assert machine.judge_files(1024, 1024, at_a_time=4) == ok("1024 open files are allowed")
+    assert machine.judge_files(256, 4096, at_a_time=4) == ok("256 open files are allowed, and Ray raises that to 4096")
+    assert machine.judge_files(256, -1, at_a_time=4) == ok("256 open files are allowed, and Ray raises that to 65536")
+    few = machine.judge_files(256, 287, at_a_time=4)
+    assert (few.level, few.sentence) == (
+        "warning",
+        "287 open files are allowed; 288 are assumed for 4 trainings at a time",
+    )
+    assert machine.judge_files(63, 63, at_a_time=1).level == "problem"
 
 
 def test_memory_is_held_against_trainings_at_a_time() -> None:

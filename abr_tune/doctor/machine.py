@@ -15,20 +15,26 @@ from abr_tune.doctor.finding import Finding, Place, gibibytes, note, ok, problem
 from abr_tune.runs import runs_in
 
 A_TRAINING: Final = 2**29
-"""Bytes of memory a training at a time is assumed to take: Python, torch and a small model; the data come on top."""
+"""Bytes of memory a training at a time is assumed to take, a worker with torch has 370 MiB; large data come on top."""
 THE_REST: Final = 2**30
-"""Bytes for the driver and Ray's own servers."""
+"""Bytes for the driver and Ray's own servers, which have 700 MiB."""
 PINNING: Final = ("OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 """Variables that tie threads to cores: all trainings to the same ones."""
 SPINNING: Final[Mapping[str, str]] = {"OMP_WAIT_POLICY": "active", "KMP_BLOCKTIME": "infinite"}
 """Variables, and the value with which threads that wait take the cores of those that work."""
 OVERRIDDEN: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """A training sets these to its `resources.cpus`."""
-FILES: Final = 4096
-"""Open files with which Ray is comfortable."""
-FEWEST_FILES: Final = 512
-THREADS_OF_RAY: Final = 400
-"""Threads of Ray's servers and of a worker's libraries, for each core, with room to spare."""
+FILES: Final = 256
+"""Open files for the busiest of Ray's servers, which has 56 for one training, and for the reading of data."""
+FILES_OF_A_TRAINING: Final = 8
+"""It has 3 more for each training at a time."""
+FEWEST_FILES: Final = 64
+RAISED_TO: Final = 65536
+"""Ray raises the soft limit as far as the hard one lets it."""
+THREADS: Final = 300
+"""Of Ray's servers, which have 160, and of the driver."""
+THREADS_OF_A_TRAINING: Final = 50
+"""A worker has 23 without torch."""
 A_RUN_LARGE: Final = 16 * 2**30
 """Bytes of address space torch and Ray may reserve without using them."""
 FILE_LARGE: Final = 2**30
@@ -92,14 +98,8 @@ def judge_memory(free: int, total: int, *, whose: str, at_a_time: int) -> Findin
 
 def limits(_place: Place) -> Iterator[Finding]:
     """What this user may open, start and write."""
-    files, hardest = resource.getrlimit(resource.RLIMIT_NOFILE)
     endless = resource.RLIM_INFINITY
-    if endless != files < FILES:
-        raised = f"ulimit -n {FILES}" if hardest == endless or hardest >= FILES else "have the hard limit raised"
-        few = problem if files < FEWEST_FILES else warning
-        yield few(f"{files} open files are allowed; Ray wants {FILES}", f"{raised}, or use --executor inline")
-    else:
-        yield ok("any number of open files" if files == endless else f"{files} open files are allowed")
+    yield judge_files(*resource.getrlimit(resource.RLIMIT_NOFILE), at_a_time=environment.cores())
     yield from _processes()
     for kind, name, wanted in (
         (resource.RLIMIT_AS, "address space (ulimit -v)", A_RUN_LARGE),
@@ -110,9 +110,21 @@ def limits(_place: Place) -> Iterator[Finding]:
             yield warning(f"{name} is limited to {gibibytes(allowed)}", f"raise it to {gibibytes(wanted)} or more")
 
 
+def judge_files(soft: int, hard: int, *, at_a_time: int) -> Finding:
+    """What a soft and a hard limit of open files mean for so many trainings at a time."""
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, RAISED_TO)
+    files, wanted = max(soft, min(hard, RAISED_TO)), FILES + at_a_time * FILES_OF_A_TRAINING
+    if files < wanted:
+        few = problem if files < FEWEST_FILES else warning
+        said = f"{files} open files are allowed; {wanted} are assumed for {at_a_time} trainings at a time"
+        return few(said, f"have the hard limit raised (ulimit -Hn {wanted}), or use --executor inline")
+    return ok(f"{soft} open files are allowed" + (f", and Ray raises that to {files}" if files > soft else ""))
+
+
 def _processes() -> Iterator[Finding]:
     """Threads count as processes here."""
-    wanted = THREADS_OF_RAY * environment.cores()
+    wanted = THREADS + environment.cores() * THREADS_OF_A_TRAINING
     allowed = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     left = None if allowed == resource.RLIM_INFINITY or os.geteuid() == 0 else allowed - _threads_of_user()
     if (group := cgroups.pids()) is not None:
