@@ -106,9 +106,12 @@ def _within(name: object, folder: Path | None) -> bool:
     return folder is not None and isinstance(name, str) and Path(name).is_relative_to(folder)
 
 
-def unforeseen(fault: Exception, log: str) -> AbrTuneError:
-    """What a command ends with when something was raised that is no message of ours: a full disk is nobody's fault."""
-    return disk_fault(fault) or OurFault(f"{type(fault).__name__}: {fault}", log)
+def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:
+    """What a command ends with when something was raised that is no message of ours: a full disk is nobody's fault.
+
+    `folder` is where it writes, if that is known.
+    """
+    return disk_fault(fault, folder) or OurFault(f"{type(fault).__name__}: {fault}", log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def kept_log(folder: RunFolder) -> Iterator[None]:
         raise
     except Exception as fault:
         logger.exception("the run ended")
-        raise unforeseen(fault, str(folder.log)) from fault
+        raise unforeseen(fault, str(folder.log), folder.path) from fault
     finally:
         logger.removeHandler(handler)
         handler.close()
