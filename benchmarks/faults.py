@@ -22,12 +22,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.battery import orphans
+from benchmarks.battery import kills, orphans
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
 PARTS: Final[Mapping[str, Part]] = {
+    "inline": kills.inline,
+    "ray": kills.on_ray,
     "orphans": orphans.orphans,
+    "confirmation": kills.confirmation,
+    "paused": kills.paused,
 }
 """The longest first, so that none is left alone at the end."""
 AT_A_TIME: Final = 2
