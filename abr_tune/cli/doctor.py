@@ -118,7 +118,7 @@ class _Waiting:
             self._status.stop()
 
     def say(self, names: Sequence[str]) -> None:
-        said = f"waiting for {' and '.join(names)} to answer ..."
+        said = f"still looking at: {', '.join(names)} ..."
         if self._console.is_terminal:
             if self._status is None:
                 self._status = self._console.status(said)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Thread
 from typing import Final, Literal
 
 from abr_tune.doctor import database, disk, engine, gpu, machine, packages, remains, standing, studies, words
@@ -51,6 +50,9 @@ LEVELS: Final[Sequence[Level]] = ("ok", "note", "warning", "problem")
 SECONDS_TO_REACH: Final = 20.0
 """A disk behind a network that went away keeps whoever asks waiting for ever."""
 SECONDS_IN_SILENCE: Final = 2.0
+SECONDS_TO_TIDY: Final = 8.0
+"""For a Ray that is given up to be ended."""
+SILENT: Final = "the results folder does not answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,26 +129,47 @@ def examine(
 ) -> list[Told]:
     """Carry the checks out, in their order; slow ones beside the others.
 
-    `on_wait` is told, from the third second on and every second, which ones are still at it.
+    `on_wait` is told, from the third second on and many times a second, which ones are still at it.
     """
     chosen = [name for name in CHECKS if name in only and not (quick and CHECKS[name].slow)]
-    unreachable = _unreachable(place) if any(CHECKS[name].in_results for name in chosen) else None
-    found: dict[CheckName, list[Finding]] = {}
-    with ExitStack() as stack:
-        slow: dict[CheckName, Future[list[Finding]]] = {}
-        if any(CHECKS[name].slow for name in chosen):
-            pool = stack.enter_context(ThreadPoolExecutor())
-            slow = {name: pool.submit(_carried_out, name, place) for name in chosen if CHECKS[name].slow}
-        # Whoever interrupts this does not wait for Ray to start.
-        stack.callback(hush)
-        for name in chosen:
+    examination = _Examination(place)
+    lines = [[name] for name in chosen if CHECKS[name].slow] + [[name for name in chosen if not CHECKS[name].slow]]
+    threads = [Thread(target=examination.carry_out, args=(line,), daemon=True) for line in lines]
+    try:
+        for thread in threads:
+            thread.start()
+        _await(threads, lambda: on_wait(tuple(examination.doing)))
+    finally:
+        # Whoever interrupts this does not wait for Ray to start, only for what it started to be ended.
+        hush()
+        for thread, line in zip(threads, lines, strict=True):
+            if any(CHECKS[name].slow for name in line):
+                thread.join(SECONDS_TO_TIDY)
+    return [Told(name, finding) for name in chosen for finding in examination.found[name]]
+
+
+class _Examination:
+    """What was found so far; threads carry out a line of checks each."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.found: dict[CheckName, list[Finding]] = {}
+        self.doing: dict[CheckName, None] = {}
+        """Checks that are being carried out."""
+
+    def carry_out(self, line: Sequence[CheckName]) -> None:
+        """One check after another, those of the results folder only while it answers."""
+        unreachable: Finding | None = None
+        asked = False
+        for name in line:
+            self.doing[name] = None
+            if CHECKS[name].in_results and not asked:
+                unreachable, asked = _unreachable(self._place), True
             if CHECKS[name].in_results and unreachable is not None:
-                found[name] = [unreachable if name == "results" else warning("not looked at: results do not answer")]
-            elif name not in slow:
-                found[name] = _carried_out(name, place)
-        _await(slow, on_wait)
-        found |= {name: future.result() for name, future in slow.items()}
-    return [Told(name, finding) for name in chosen for finding in found[name]]
+                self.found[name] = [unreachable if name == "results" else warning(f"not looked at: {SILENT}")]
+            else:
+                self.found[name] = _carried_out(name, self._place)
+            del self.doing[name]
 
 
 def _unreachable(place: Place) -> Finding | None:
@@ -172,12 +195,12 @@ def _carried_out(name: CheckName, place: Place) -> list[Finding]:
     return found
 
 
-def _await(slow: dict[CheckName, Future[list[Finding]]], on_wait: Callable[[Sequence[CheckName]], None]) -> None:
+def _await(threads: Sequence[Thread], on_wait: Callable[[], None]) -> None:
     began = time.monotonic()
-    while open_ones := [name for name, future in slow.items() if not future.done()]:
+    while any(thread.is_alive() for thread in threads):
         if time.monotonic() - began > SECONDS_IN_SILENCE:
-            on_wait(open_ones)
-        time.sleep(0.1)
+            on_wait()
+        time.sleep(0.02)
 
 
 def mend(told: Sequence[Told]) -> Iterator[Mended]:

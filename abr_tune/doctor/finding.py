@@ -62,8 +62,8 @@ class Place:
     """The folder of temporary files."""
     storage: str | None = None
     """URL of a study that is kept elsewhere, without its password."""
-    told: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What storages answered, by URL: each is asked once."""
+    told: dict[str | Path, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What storages answered, by URL, and what lies in the results folder: each is asked once."""
 
     @property
     def ground(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Final
 
 from abr_tune.doctor.disk import PROBE
 from abr_tune.doctor.finding import Finding, Kept, Place, Repair, gibibytes, note, ok, warning
-from abr_tune.doctor.standing import at_work, folders_in
+from abr_tune.doctor.standing import at_work, survey
 from abr_tune.errors import UserError
 from abr_tune.processes import PROC, exists
 from abr_tune.report.wording import counted
@@ -68,7 +68,7 @@ def _end(orphan: Orphan) -> None:
 def half_written(place: Place) -> Iterator[Finding]:
     """Files that a killed process was writing when it died, in folders where nobody is at work."""
     until, count, seen = time.monotonic() + SECONDS_FOR_ALL, 0, 0
-    runs = list(folders_in(place.out))
+    runs = survey(place).runs
     for run in runs:
         if time.monotonic() > until:
             break
@@ -135,7 +135,7 @@ def _probes(place: Place) -> Iterator[Path]:
 def checkpoints(place: Place) -> Iterator[Finding]:
     """Trials with more checkpoints than they keep."""
     many = []
-    for run in folders_in(place.out):
+    for run in survey(place).runs:
         if at_work(run, place) is None:
             many += [
                 folder
@@ -153,7 +153,7 @@ def checkpoints(place: Place) -> Iterator[Finding]:
 
 def set_aside(place: Place) -> Iterator[Finding]:
     """Runs that `--fresh` set aside, and the room they take."""
-    found = [run.path for run in folders_in(place.out) if STAMPED.fullmatch(run.name)]
+    found = [run.path for run in survey(place).runs if STAMPED.fullmatch(run.name)]
     if not found:
         yield ok("no runs set aside by --fresh")
         return
@@ -179,7 +179,7 @@ def _size(folders: list[Path]) -> tuple[int, bool]:
 def locks(place: Place) -> Iterator[Finding]:
     """Runs whose lock is held although their driver is gone."""
     held = 0
-    for run in folders_in(place.out):
+    for run in survey(place).runs:
         try:
             driving = driver_of(run.path)
         except UserError as unreadable:

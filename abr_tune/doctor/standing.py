@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,30 +21,54 @@ DEPTH: Final = 2
 """Folders of stages, and of single trainings, lie so far below the results folder."""
 INSIDE: Final = frozenset({"trials", "confirm", "best"})
 """Folders of a run, in which there is no other run."""
+SECONDS_TO_SURVEY: Final = 10.0
 SECONDS: Final = 30.0
 """For a storage to answer."""
 SECONDS_TO_CONNECT: Final = 10
 
 
-def folders_in(out: Path) -> Iterator[RunFolder]:
-    """Those below `out` that are, or were, driven: of runs, their stages, and single trainings.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The folders below a results folder that are, or were, driven: of runs, their stages, and single trainings."""
 
-    Without those that something leads out of: such a folder came from a stranger, and is not looked into.
-    """
-    yield from (run for run in all_folders(out) if foreign(run) is None)
-
-
-def foreign(run: RunFolder) -> str | None:
-    """What leads out of a run's folder, or is no file; None where nothing does."""
-    try:
-        refuse_links(run.path)
-    except UserError as refused:
-        return str(refused)
-    return None
+    runs: tuple[RunFolder, ...]
+    """Those that nothing leads out of."""
+    foreign: Mapping[Path, str]
+    """The others, and why: they came from a stranger, and are not looked into."""
+    unseen: int
+    """Folders that were not looked at for want of time, the oldest ones."""
 
 
-def all_folders(out: Path) -> Iterator[RunFolder]:
-    """`folders_in` with those that are not looked into; links to folders are not followed."""
+def survey(place: Place) -> Survey:
+    """What there is in the results folder; found out once for all checks."""
+    if (known := place.told.get(place.out)) is None:
+        known = place.told[place.out] = _survey(place.out)
+    assert isinstance(known, Survey)  # noqa: S101 - other answers stand under the URLs of storages
+    return known
+
+
+def _survey(out: Path) -> Survey:
+    until = time.monotonic() + SECONDS_TO_SURVEY
+    folders = sorted(_folders(out), key=lambda run: run.path.stat().st_mtime, reverse=True)
+    runs: list[RunFolder] = []
+    foreign: dict[Path, str] = {}
+    for run in folders:
+        if time.monotonic() > until:
+            break
+        try:
+            refuse_links(run.path)
+        except UserError as refused:
+            foreign[run.path] = str(refused)
+        except OSError as refused:
+            foreign[run.path] = f"{refused.filename}: {refused.strerror}"
+        else:
+            runs.append(run)
+    ordered = tuple(sorted(runs, key=lambda run: run.path))
+    return Survey(ordered, foreign, len(folders) - len(runs) - len(foreign))
+
+
+def _folders(out: Path) -> Iterator[RunFolder]:
+    """Links to folders are not followed."""
     if not out.is_dir():
         return
     for folder, below, files in os.walk(out):

@@ -16,14 +16,12 @@ from abr_tune.doctor.child import NoAnswer
 from abr_tune.doctor.finding import Finding, Place, note, ok, problem, warning
 from abr_tune.doctor.packages import WAL_IS_SAFE
 from abr_tune.doctor.standing import (
-    all_folders,
     at_work,
     closed_folders,
     command_of,
-    folders_in,
-    foreign,
     shared_storage,
     studies_at,
+    survey,
 )
 from abr_tune.errors import UserError
 from abr_tune.plan import yaml
@@ -50,7 +48,7 @@ class Unread(Exception):
 def unfinished(place: Place) -> Iterator[Finding]:
     """Runs with trials that are running or waiting, though nobody drives them."""
     found = 0
-    for run in folders_in(place.out):
+    for run in survey(place).runs:
         states = _states(run, place)
         running, waiting = states.get("RUNNING", 0), states.get("WAITING", 0)
         if not running + waiting or at_work(run, place) is not None:
@@ -82,7 +80,7 @@ def _states(run: RunFolder, place: Place) -> dict[str, int]:
 
 def studies(place: Place) -> Iterator[Finding]:
     """Whether the database of every run is whole."""
-    until, runs = time.monotonic() + SECONDS_FOR_ALL, list(folders_in(place.out))
+    until, runs = time.monotonic() + SECONDS_FOR_ALL, survey(place).runs
     sound = unread = 0
     for run in runs:
         try:
@@ -189,10 +187,12 @@ def records(place: Place) -> Iterator[Finding]:
     count = 0
     for folder in closed_folders(place.out):
         yield warning(f"{folder} may not be looked into", "whose is this folder?")
-    for run in all_folders(place.out):
-        if (why := foreign(run)) is not None:
-            yield warning(f"{run.path} was not looked into: {why.partition(';')[0]}", "whose is this folder?")
-            continue
+    seen = survey(place)
+    for path, why in seen.foreign.items():
+        yield warning(f"{path} was not looked into: {why.partition(';')[0]}", "whose is this folder?")
+    if seen.unseen:
+        yield note(f"{counted(seen.unseen, 'folder')}, the oldest, were not looked into: there are too many")
+    for run in seen.runs:
         count += 1
         try:
             run.read_summary()
@@ -212,7 +212,7 @@ def records(place: Place) -> Iterator[Finding]:
 
 def leases(place: Place) -> Iterator[Finding]:
     """Dead drivers that studies in shared storages still name."""
-    shared = {url: run.path for run in folders_in(place.out) if (url := shared_storage(run)) is not None}
+    shared = {url: run.path for run in survey(place).runs if (url := shared_storage(run)) is not None}
     if place.storage is not None:
         shared[place.storage] = place.out
     living, silent = 0, False
