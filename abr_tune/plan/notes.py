@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from abr_tune.plan.distributions import Choice
+from abr_tune.plan.fit import SAMPLES
 from abr_tune.plan.grid import LARGEST_GRID, combinations
+from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan, SamplerName
 from abr_tune.plan.start import outside
+from core.config import BalanceOptions
 
 GENERATION: Final = 50
 """Trials of one generation of NSGA-II (Optuna's default)."""
@@ -22,7 +26,7 @@ GUIDED: Final[tuple[SamplerName, ...]] = ("tpe",)
 
 def notes(plan: Plan) -> list[str]:
     """One sentence for each."""
-    parts = (_start_points, _grid, _random_trials, _unmodelled, _unheard, _value)
+    parts = (_start_points, _grid, _random_trials, _unmodelled, _unheard, _value, _counted_twice)
     return [sentence for part in parts for sentence in part(plan)]
 
 
@@ -72,3 +76,26 @@ def _unheard(plan: Plan) -> Iterator[str]:
 def _value(plan: Plan) -> Iterator[str]:
     if plan.pruner.kind == "wilcoxon":
         yield "wilcoxon: each report is one fold or seed, and a trial's value is the mean over its reports"
+
+
+def _counted_twice(plan: Plan) -> Iterator[str]:
+    """Class weights by count on top of balanced batches."""
+    field = plan.task.options.model_fields.get("balance")
+    if field is None or field.annotation is not BalanceOptions:
+        return
+    draw = random.Random(0)  # noqa: S311 - a fixed sample, no secret
+    drawn = [plan.space.propose(lambda side: side.at(draw.random())) for _ in range(SAMPLES)]
+    balances = [_balance({**plan.train, **values}) for values in drawn]
+    twice = sum(balance.counts_twice for balance in balances)
+    if twice:
+        often = "" if twice == SAMPLES else f", as {twice} of {SAMPLES} random configurations do"
+        yield (
+            "balance.sampling balanced and balance.scheme balanced, sqrt or effective together count twice how rare a "
+            f"class is{often}; balance.scheme none or dynamic goes with balanced sampling"
+        )
+
+
+def _balance(values: Mapping[str, Any]) -> BalanceOptions:
+    prefix = "balance."
+    own = {path.removeprefix(prefix): value for path, value in values.items() if path.startswith(prefix)}
+    return resolve(BalanceOptions, own)

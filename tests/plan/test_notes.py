@@ -81,3 +81,37 @@ def test_constraints_that_a_sampler_does_not_learn_from(small: Small) -> None:
     assert notes(load_plan(small(more, search=(WRITTEN, SPACE)), trials=40))[-1] == (
         "cmaes does not learn from constraints; they still decide which trial can be the best"
     )
+
+
+TWICE = (
+    "balance.sampling balanced and balance.scheme balanced, sqrt or effective together count twice how rare a class "
+    "is{}; balance.scheme none or dynamic goes with balanced sampling"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("balance.sampling: balanced", None),
+        ("balance.scheme: {choice: [sqrt, balanced]}", None),
+        ("balance.sampling: balanced\n  balance.scheme: dynamic", None),
+        ("balance.sampling: balanced\n  balance.scheme: sqrt", ""),
+        ("balance: {sampling: balanced, scheme: effective}", ""),
+        ("balance.sampling: {choice: [natural, balanced]}\n  balance.scheme: effective", ", as 102 of 200"),
+        # Searched only where sampling is natural: never both.
+        (
+            "balance.sampling: {choice: [natural, balanced]}\n"
+            "  balance.scheme: {choice: [sqrt, balanced], when: {balance.sampling: natural}}",
+            None,
+        ),
+    ],
+)
+def test_counting_the_frequency_twice_is_told(small: Small, written: str, expected: str | None) -> None:
+    lines = [line.strip() for line in written.split("\n")]
+    fixed = [line for line in lines if "choice" not in line]
+    searched = "".join(f"  {line}\n" for line in lines if "choice" in line)
+    train = "".join(f"  {line}\n" for line in fixed)
+    file = small(train=("  epochs: 3\n", f"  epochs: 3\n{train}"), search=(WRITTEN, WRITTEN + searched))
+    plan = load_plan(file, trials=40)
+    often = f"{expected} random configurations do" if expected else expected
+    assert notes(plan) == ([] if often is None else [TWICE.format(often)])
