@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.battery import kills, orphans
+from benchmarks.battery import data_files, kills, orphans
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
@@ -30,6 +30,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "inline": kills.inline,
     "ray": kills.on_ray,
     "orphans": orphans.orphans,
+    "data-files": data_files.data_files,
     "confirmation": kills.confirmation,
     "paused": kills.paused,
 }

@@ -48,12 +48,15 @@ def import_(
     """
     with _told_to_the_user():
         from core.data.importers import import_recordings
+        from core.data.suspicions import suspicions
 
         _writable(to, files)
         recordings = import_recordings(kind, files, trust_pickle=trust_pickle)
         _write(recordings, to)
     for note in recordings.notes:
         typer.echo(f"note: {note}", err=True)
+    for suspicion in suspicions(recordings):
+        typer.echo(f"mind: {suspicion}", err=True)
     typer.echo(f"look at them with: abr-tune data describe {to}", err=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ from core.data.recordings import STATIC, Recordings
 HEADER: Final = "abr_tune"
 """Entry of an `.npz`, and key of a `.parquet`'s schema metadata, that holds what is not a column, as JSON."""
 VERSION: Final = 1
+CHECKSUM: Final = "checksum"
+"""Entry of the header: what its other entries add up to; files without it are read too."""
 FLOATS: Final = ("threshold_db", "peak_exist", "peak_latency_ms", "peak_amplitude_uv")
 OPTIONAL: Final = ("weight", "sweeps", "frequency_khz")
 REQUIRED: Final = ("signal", "static", "patient", "hearing_class", *FLOATS)
@@ -63,6 +66,10 @@ class Header:
         if (version := record["version"]) != VERSION:
             told = f"the file has version {version} of the format, this program reads version {VERSION}"
             raise Wrong(DataProblem(told, column=HEADER))
+        # Parquet's own checksums leave the header out.
+        if record.get(CHECKSUM, _checksum(record)) != _checksum(record):
+            hint = "copy or make it again"
+            raise Wrong(DataProblem("the header was changed after it was written", column=HEADER, hint=hint))
         return cls.of(record)
 
     @classmethod
@@ -80,8 +87,14 @@ class Header:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, the version with them."""
-        return {"version": VERSION, **{column.name: getattr(self, column.name) for column in fields(self)}}
+        """Plain values, with the version and a checksum."""
+        record = {"version": VERSION, **{column.name: getattr(self, column.name) for column in fields(self)}}
+        return {**record, CHECKSUM: _checksum(record)}
+
+
+def _checksum(record: Mapping[str, Any]) -> int:
+    rest = {name: value for name, value in record.items() if name != CHECKSUM}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def header_of(r: Recordings) -> Header:

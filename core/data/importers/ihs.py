@@ -149,8 +149,9 @@ def _agreement(readings_ES: NDArray[Any]) -> ExpertAgreement:
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     arrays, _ = arrays_in(readable(file), tuple(_ARRAYS))
     if absent := [name for name in _ARRAYS if name not in arrays]:
-        message = f"not the IHS human set: {', '.join(absent)} missing"
-        raise DataMistakes(str(file), [DataProblem(message, hint="it is called human_ihs_abr.npz")])
+        message = f"missing, so this is not the IHS human set, {', '.join(_ARRAYS)}"
+        problem = DataProblem(message, column=" and ".join(absent), hint="it is called human_ihs_abr.npz")
+        raise DataMistakes(str(file), [problem])
     for rule in (_layout_problems, _value_problems):
         if problems := list(rule(arrays)):
             raise DataMistakes(str(file), problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,7 +72,7 @@ def read_sheet(file: Path, *, text: Collection[str]) -> Sheet:
 def _lines(file: Path) -> list[int]:
     """Line of each row that is not blank; pandas would fill a short row up and shift a long one."""
     with file.open(encoding="utf-8-sig", newline="") as characters:
-        rows = csv.reader(characters, strict=True)
+        rows = csv.reader(_without_zero_bytes(file, characters), strict=True)
         try:
             header = next(rows, [])
             problems = list(_header_problems(header))
@@ -90,6 +90,14 @@ def _lines(file: Path) -> list[int]:
     if found := [*problems, *short[:SHOWN], *rest]:
         raise DataMistakes(str(file), found)
     return lines
+
+
+def _without_zero_bytes(file: Path, lines: Iterable[str]) -> Iterator[str]:
+    """The lines themselves; pandas and NumPy would end a cell there."""
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise DataMistakes(str(file), [DataProblem("a zero byte stands here, which is no text", line=number)])
+        yield line
 
 
 def _comma_hint(cells: Sequence[str], columns: int) -> str | None:

@@ -90,7 +90,7 @@ def table(bump_recordings) -> Recordings:
 
 def problem_of(path: Path) -> str:
     with pytest.raises(DataMistakes) as caught:
-        read(path)
+        opened(path)
     assert caught.value.source == str(path)
     return str(caught.value)
 

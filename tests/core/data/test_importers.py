@@ -11,7 +11,7 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 from core.data.check import DataMistakes
 from core.data.formats import FORMATS, Format
-from core.data.importers import IMPORTERS, csv as csv_importer, import_recordings
+from core.data.importers import IMPORTERS, READERS, csv as csv_importer, import_recordings
 from core.data.importers.clinic import CLASS_NAMES
 from core.data.importers.csv import COLUMNS, read_csv
 from core.data.importers.epl import read_epl
@@ -23,8 +23,10 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the public recor
 
 
 def mistakes(kind: Format, *files: Path, trust_pickle: bool = False) -> str:
+    """Told by the reader in this process; a pickle is opened in the other one, as always."""
+    reader = READERS.get(kind, lambda files: import_recordings(kind, files, trust_pickle=trust_pickle))
     with pytest.raises(DataMistakes) as caught:
-        import_recordings(kind, files, trust_pickle=trust_pickle)
+        reader(files)
     return str(caught.value)
 
 
@@ -40,10 +42,27 @@ def test_every_format_is_imported_and_described():
 def test_every_importer_names_files_it_cannot_read(kind, tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "letter").write_text("Dear audiologist,\nplease find enclosed\n")
-    assert "no such file" in mistakes(kind, tmp_path / "absent", trust_pickle=True)
-    assert "a folder, not a file" in mistakes(kind, tmp_path, trust_pickle=True)
-    assert "the file is empty" in mistakes(kind, tmp_path / "empty", trust_pickle=True)
-    assert str(tmp_path / "letter") in mistakes(kind, tmp_path / "letter", trust_pickle=True)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, said in (
+        ("absent", "no such file"),
+        ("link", "no such file; it is a link to something that is gone"),
+        ("", "a folder, not a file"),
+        ("empty", "the file is empty"),
+        ("pipe", "a pipe, socket or device, not a file"),
+        ("x" * 300, "no file can be read here (File name too long)"),
+        ("letter", str(tmp_path / "letter")),
+    ):
+        with pytest.raises(DataMistakes) as caught:
+            import_recordings(kind, [tmp_path / name], trust_pickle=True)
+        assert said in str(caught.value)
+
+
+def test_a_file_given_twice_is_refused(tmp_path):
+    file = written(tmp_path, CSV)
+    (tmp_path / "same.csv").symlink_to(file)
+    with pytest.raises(DataMistakes, match="given twice, also as"):
+        import_recordings("csv", [file, tmp_path / "same.csv"])
 
 
 # --- CSV ---
@@ -107,6 +126,15 @@ def test_the_documented_columns_are_those_that_are_read():
         ("1.5,0.3", "0.3", "line 2: 10 cells, but the header names 11 columns"),
         ("NA\n", "NA,9\n", "line 3: 12 cells, but the header names 11 columns"),
         ("s1,", "s2,", "line 1: the column 's2' stands 2 times in the header"),
+        ("Threshold_db".lower(), " Threshold_dB", "unknown column ' Threshold_dB'; did you mean threshold_db?"),
+        ("s1,", "s999999999,", "line 1: the column s1 is missing"),
+        (",35,", ',"35,5",', "line 4: threshold_db: '35,5' is not a number; write numbers with a decimal point"),
+        ("\nbora,,1000", '\nbora,,"1,000"', "line 4: sampling_rate_hz: '1,000' is not a number; write numbers"),
+        ("\nbora,,", "\nbora,Normal ,", "line 4: class: 'Normal ' and 'NORMAL' differ only in case or spaces; spell"),
+        ("\nbora", "\nbo\0ra", "line 4: a zero byte stands here"),
+        (CSV, CSV.partition("\n")[0], "there are no recordings; only the header is there"),
+        (CSV, CSV.partition("\n")[2], "line 1: unknown column 'anna'"),
+        (CSV, "1,2,3\n4,5,6\n", "line 1: the first line holds numbers; it must name the columns"),
     ],
 )
 def test_csv_mistakes_are_named_with_line_and_column(tmp_path, before, after, said):
@@ -130,6 +158,22 @@ def test_csv_mistakes_are_told_all_at_once(tmp_path):
 def test_csv_in_volts_is_noticed(tmp_path):
     text = re.sub(r",0\.(\d)", r",\1e-7", CSV)
     assert "are they in volts or millivolts?" in mistakes("csv", written(tmp_path, text))
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("V", 1e-6), ("mV", 1e-3), ("nV", 1e3), ("µV", 1)])
+def test_csv_in_another_unit_that_it_names_is_converted(tmp_path, unit, factor):
+    header, *rows = re.sub(r",(0\.\d)", lambda cell: f",{float(cell[1]) * factor:.7g}", CSV).splitlines()
+    text = "\n".join([f"{header},unit", *(f"{row},{unit}" for row in rows)])
+    table = read_csv([written(tmp_path, text)])
+    np.testing.assert_allclose(table.signal[0], [0.1, 0.2, 0.3], rtol=1e-6)
+    assert table.unit == "uV"
+    assert table.notes == (() if unit == "µV" else (f"Samples converted from {unit} to microvolts.",))
+
+
+def test_csv_in_a_unit_nobody_knows(tmp_path):
+    header, *rows = CSV.splitlines()
+    text = "\n".join([f"{header},unit", *(f"{row},volt" for row in rows)])
+    assert "line 2: unit: no unit that is known; known are uV, µV" in mistakes("csv", written(tmp_path, text))
 
 
 def test_csv_with_a_cell_too_many_in_every_row_is_not_shifted(tmp_path):
@@ -384,7 +428,9 @@ def test_ihs_mistakes(tmp_path, changes, said):
 
 
 def test_ihs_of_another_npz(tmp_path):
-    assert "not the IHS human set: waveform_uV" in mistakes("ihs", saved(tmp_path, a=np.ones(2)))
+    told = mistakes("ihs", saved(tmp_path, a=np.ones(2)))
+    assert "waveform_uV and time_ms and level_dB" in told
+    assert "not the IHS human set" in told
 
 
 # --- EPL text ---
