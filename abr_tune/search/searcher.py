@@ -151,7 +151,8 @@ class _Bridge:
         key = self._keys.pop(trial_id, None)
         if self._post is not None:
             self._post.forget(trial_id)
-        if self.closed or key is None:
+        # After a fault of the search itself nobody can say how a training ended.
+        if self.closed or self.error is not None or key is None:
             return
         lost = self._lost.pop(trial_id, ("", "infrastructure") if died else None)
         crash = self._crashed.pop(trial_id, None)
@@ -175,7 +176,7 @@ class _Bridge:
 
     def stop(self) -> None:
         """Hear nothing any more, and end the workers: their last checkpoints are on disk, no epoch is waited for."""
-        if self._keys:
+        if self._keys and self.error is None:
             self._guarded(self.source.stopped, None)
         self.closed = True
         trials = self.controller.get_trials() if self.controller is not None else ()
