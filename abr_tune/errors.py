@@ -29,6 +29,7 @@ class Exit(IntEnum):
     OUR_FAULT = 3
     ENVIRONMENT = 4
     STORAGE = 5
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

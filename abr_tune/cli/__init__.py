@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import traceback
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import FrameType
 from typing import Final, NoReturn, TextIO, cast
 
 from abr_tune.errors import AbrTuneError, Exit, unforeseen
@@ -17,27 +15,42 @@ LOG: Final = Path("abr-tune-fault.log")
 """Where the traceback of a command lies that has no run folder."""
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End in order, so that Ray and temporary folders are put away; a search has a gentler handler of its own."""
-    raise SystemExit(Exit.TERMINATED)
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exits with the codes of `abr_tune.errors.Exit`.
 
     A user's mistake is one message; a fault of ours leaves its traceback in a log.
     """
-    from abr_tune.borders import Damaged
-    from abr_tune.cli.app import app
-    from abr_tune.plain import Shown, visible_lines
-    from abr_tune.runs import write_atomically
+    from abr_tune.search.signals import ending_on_signals
+
+    # Before anything else: whenever a signal comes, Ray and temporary folders are put away.
+    with ending_on_signals():
+        _lasting(arguments)
+
+
+def _lasting(arguments: list[str] | None) -> NoReturn:
+    """Run the command line, whoever still reads what it says."""
+    from abr_tune.plain import Shown
+    from abr_tune.streams import Lasting
 
     # A log that cannot be written, on a full disk for one, prints a traceback of its own otherwise.
     logging.raiseExceptions = False
-    signal.signal(signal.SIGTERM, _terminated)
+    out, err = (cast(TextIO, Lasting(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stderr(err), redirect_stdout(cast(TextIO, Shown(out))):
+        try:
+            _run(arguments)
+        finally:
+            # Python's own end would complain of a pipe that nobody reads.
+            out.flush()
+
+
+def _run(arguments: list[str] | None) -> NoReturn:
+    from abr_tune.borders import Damaged
+    from abr_tune.cli.app import app
+    from abr_tune.plain import visible_lines
+    from abr_tune.runs import write_atomically
+
     try:
-        with redirect_stdout(cast(TextIO, Shown(sys.stdout))):
-            app(args=arguments, prog_name="abr-tune")
+        app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:
         if isinstance(ending, Damaged):
             write_atomically(LOG, traceback.format_exc())

@@ -86,6 +86,7 @@ def run(
     from abr_tune.join import refuse_unshared
     from abr_tune.materials import Launch
     from abr_tune.run import run as search
+    from abr_tune.search.signals import Signalled
     from abr_tune.search.storage import admitted
 
     storage = None if storage is None else admitted(storage)
@@ -103,4 +104,9 @@ def run(
         command=typed_again(context, without="fresh", instead={"storage": storage}),
         started=STARTED,
     )
-    raise typer.Exit(search(plan, launch))
+    try:
+        code = search(plan, launch)
+    except (KeyboardInterrupt, Signalled):
+        typer.echo(f"interrupted; continue with: {launch.command}", err=True)
+        raise
+    raise typer.Exit(code)

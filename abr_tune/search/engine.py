@@ -38,15 +38,12 @@ class Engine:
     """A Ray that is running already; without it one is started, or joined, for each `run`."""
 
     def run(self, source: Source, shared: Shared, interruption: Interruption) -> None:
-        """Train what `source` hands out; an insistent second signal ends it at once."""
-        try:
-            if self.executor == "inline":
+        """Train what `source` hands out. Raises `Signalled` at a second signal: the end is not waited for."""
+        if self.executor == "inline":
+            with interruption.insistent():
                 run_inline(source, shared)
-                return
-            with ExitStack() as stack:
-                here = Cluster(jobs=self.jobs, resources=self.resources, address=self.address)
-                cluster = self.cluster or stack.enter_context(here)
-                cluster.run(source, shared, on_wait=interruption.arm)
-        except KeyboardInterrupt:
-            if not interruption:
-                raise
+            return
+        with ExitStack() as stack:
+            here = Cluster(jobs=self.jobs, resources=self.resources, address=self.address)
+            cluster = self.cluster or stack.enter_context(here)
+            cluster.run(source, shared, on_wait=interruption.arm)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
 from abr_tune.search.executor import Job, Shared, Source
-from abr_tune.trial import Crash, attempt, closable, run_trial
+from abr_tune.search.signals import Signalled
+from abr_tune.trial import Crash, TrialStep, attempt, closable, run_trial
 
 SECONDS_BETWEEN_LOOKS: Final = 0.05
 """How often it is asked whether a training whose pause is over is there, or somebody wants to stop."""
@@ -42,7 +44,10 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
     )
     crash: Crash | None = None
     with closing(closable(attempt(steps, job.folder))) as outcomes:
-        for outcome in outcomes:
+        for outcome in _until_insisted(outcomes):
+            if outcome is None:
+                source.stopped()
+                return
             if isinstance(outcome, Crash):
                 crash = outcome
                 break
@@ -58,3 +63,11 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
         source.lost(job.key, crash.error, "memory")
     else:
         source.crash(job.key, crash.error)
+
+
+def _until_insisted(outcomes: Iterator[TrialStep | Crash]) -> Iterator[TrialStep | Crash | None]:
+    """What becomes of a training; None at last when a signal cuts an epoch short that took too long to wait for."""
+    try:
+        yield from outcomes
+    except Signalled:
+        yield None

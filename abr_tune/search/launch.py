@@ -9,15 +9,18 @@ import secrets
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
 from abr_tune.errors import EnvironmentFault
 from abr_tune.plan.plan import Resources
 from abr_tune.search.executor import Shared, Source
-from abr_tune.search.orphans import make_scratch, marking, sweep
+from abr_tune.search.orphans import end_processes, make_scratch, marking, sweep
+from abr_tune.search.signals import undisturbed
 
 QUIET: Final = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -33,7 +36,9 @@ QUIET: Final = {
 """Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
 OBJECT_STORE_BYTES: Final = 2**31
 SECONDS_TO_SHUT_DOWN: Final = 4.0
-"""A SIGTERM to the whole process group kills Ray's own servers, which its shutdown would wait for."""
+"""Ray waits long for those of its own servers that somebody else has killed."""
+SECONDS_TO_STOP_STARTING: Final = 0.5
+SECONDS_TO_GIVE_UP: Final = 3.0
 NOT_SENT: Final = ("results", ".git", ".venv*", "__pycache__")
 """What lies beside a task of one's own and is no code; what a .gitignore there names is left out too."""
 SMALLEST_OBJECT_STORE_BYTES: Final = 100 * 2**20
@@ -92,16 +97,26 @@ class Cluster:
         return self._jobs
 
     def __exit__(self, *_error: object) -> None:
-        self._ready.wait(SECONDS_TO_SHUT_DOWN)
-        self._over.set()
-        self._keeper.join(SECONDS_TO_SHUT_DOWN)
-        if self._keeper.is_alive():
-            import ray
+        """Put Ray away within seconds: what does not end by itself is ended."""
+        with undisturbed():
+            self._over.set()
+            # Nothing is lost with a Ray that is still starting.
+            self._keeper.join(SECONDS_TO_SHUT_DOWN if self._ready.is_set() else SECONDS_TO_STOP_STARTING)
+            if self._keeper.is_alive():
+                self._give_up()
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
 
-            # Ray would wait once more when Python ends; its processes end with this one anyway.
+    def _give_up(self) -> None:
+        """End a Ray that is still starting, or waits for processes of its own that were killed."""
+        until = time.monotonic() + SECONDS_TO_GIVE_UP
+        while self._keeper.is_alive() and time.monotonic() < until:
+            end_processes()
+            self._keeper.join(0.2)
+        end_processes()
+        # Ray would wait once more when Python ends.
+        if (ray := sys.modules.get("ray")) is not None and hasattr(ray, "shutdown"):
             atexit.unregister(ray.shutdown)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def run(self, source: Source, shared: Shared, *, on_wait: Callable[[], None] = lambda: None) -> None:
         """Train what `source` hands out until it is done or wants to stop.
@@ -150,6 +165,8 @@ class Cluster:
                 sweep()
             self._scratch = make_scratch()
             self._connect(self._scratch)
+            if self._over.is_set():
+                return
             # Importing Tune takes seconds, better spent here than when the first trial is due.
             import ray.tune  # noqa: F401
 
@@ -186,6 +203,7 @@ class Cluster:
             if self._address is None:
                 here.enter_context(marking())
                 here.enter_context(_loopback())
+                here.enter_context(_apart())
             ray.init(**settings)
         if self._jobs is None:
             self._jobs = room_for(self._resources, ray.cluster_resources())
@@ -219,6 +237,23 @@ def _loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Ray's servers started in this context have process groups of their own.
+
+    What a terminal sends to all of a command's processes (Ctrl-C, Ctrl-Z, its own end) reaches this process alone,
+    which ends them in order.
+    """
+    from ray._private import services
+
+    before = services.ConsolePopen
+    services.ConsolePopen = partial(before, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before
 
 
 def _require_token() -> None:

@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +48,10 @@ class Orphan:
 
     def end(self) -> bool:
         """End its processes and remove its folders; whether nothing of it is left."""
-        for each in self.processes:
-            if not each.gone:
-                with suppress(ProcessLookupError):
-                    os.kill(each.pid, signal.SIGKILL)
-        until = time.monotonic() + SECONDS_TO_DIE
-        while not all(each.gone for each in self.processes) and time.monotonic() < until:
-            time.sleep(0.02)
+        ended = _end(self.processes)
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
-        return all(each.gone for each in self.processes) and not any(folder.exists() for folder in self.folders)
+        return ended and not any(folder.exists() for folder in self.folders)
 
     def __str__(self) -> str:
         numbers = ", ".join(str(each.pid) for each in self.processes)
@@ -89,6 +83,12 @@ def sweep() -> None:
         orphan.end()
 
 
+def end_processes() -> bool:
+    """End whatever Ray started for this process, at once; whether it has ended."""
+    mine = this_process()
+    return _end([each for each in _own_processes() if _owner_of(each) == mine])
+
+
 def make_scratch() -> Path:
     """A temporary folder of this process, which nobody else can look into; whoever finds it knows whose it is."""
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
@@ -104,6 +104,17 @@ def marking() -> Iterator[None]:
         yield
     finally:
         del os.environ[MARK]
+
+
+def _end(processes: Sequence[Process]) -> bool:
+    for each in processes:
+        if not each.gone:
+            with suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
+    until = time.monotonic() + SECONDS_TO_DIE
+    while not all(each.gone for each in processes) and time.monotonic() < until:
+        time.sleep(0.02)
+    return all(each.gone for each in processes)
 
 
 def _own_processes() -> Iterator[Process]:

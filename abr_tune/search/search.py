@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,7 +23,7 @@ from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
 from abr_tune.search.launch import Cluster
 from abr_tune.search.retries import Loss, Retries, told
-from abr_tune.search.signals import catch_signals
+from abr_tune.search.signals import Signalled, catch_signals
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.strays import refuse_emptied, set_strays_aside, trials_in
 from abr_tune.search.study import Study
@@ -137,7 +137,7 @@ def search(
         finished += isinstance(event, TrialFinished)
         listener(event)
 
-    with closing(study), catch_signals() as interruption:
+    with _closing(study), catch_signals() as interruption:
         if study.shareable:
             study.share(join=join)
         for sentence in set_strays_aside(folder, there, study.next_number):
@@ -166,6 +166,17 @@ def search(
         finished_here=finished,
         led=led,
     )
+
+
+@contextmanager
+def _closing(study: Study) -> Iterator[None]:
+    try:
+        yield
+    except Signalled:
+        study.abandon()
+        raise
+    finally:
+        study.close()
 
 
 def train_all(

@@ -379,6 +379,10 @@ class Study:
         self._write(write)
         self._curves.written(epochs)
 
+    def abandon(self) -> None:
+        """Write no more reports: the write that was cut short may have been made. The trials' histories have them."""
+        self._curves.written(self._curves.unwritten)
+
     def close(self) -> None:
         """Write what is left and let go of the storage."""
         try:

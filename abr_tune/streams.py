@@ -1,0 +1,48 @@
+"""Standard output and standard error that outlive whoever reads them: a closed pipe or terminal ends no search."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Final, TextIO
+
+NOBODY_READS: Final = frozenset({errno.EPIPE, errno.EIO})
+"""A pipe whose reader has gone; a terminal that was closed."""
+
+
+class Lasting:
+    """A stream that drops what nobody can read any more; everything else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text`, if anybody still reads, and return its length."""
+        try:
+            return self._stream.write(text)
+        except OSError as fault:
+            self._give_up(fault)
+            return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Pass on what was written, if anybody still reads."""
+        try:
+            self._stream.flush()
+        except OSError as fault:
+            self._give_up(fault)
+
+    def _give_up(self, fault: OSError) -> None:
+        """Whatever is still to be written, by Python's own end too, goes where it is lost."""
+        if fault.errno not in NOBODY_READS:
+            raise fault
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)

@@ -1,0 +1,58 @@
+"""Output that nobody reads any more is lost, and nothing else is."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from abr_tune.streams import Lasting
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_what_is_read_arrives_and_the_rest_is_the_streams_own() -> None:
+    stream = io.StringIO()
+    lasting = Lasting(stream)
+    assert lasting.write("one\n") == 4
+    lasting.writelines(["two\n", "three\n"])
+    lasting.flush()
+    assert stream.getvalue() == "one\ntwo\nthree\n"
+    assert not lasting.isatty()
+
+
+@pytest.mark.parametrize("unread", ["pipe", "terminal"])
+def test_a_reader_that_goes_is_no_error(unread: str) -> None:
+    there, here = os.pipe() if unread == "pipe" else os.openpty()
+    with os.fdopen(here, "w", buffering=1) as stream:
+        lasting = Lasting(stream)
+        lasting.write("read\n")
+        os.close(there)
+        for _ in range(3):
+            assert lasting.write("unread\n") == 7
+            lasting.flush()
+
+
+def test_other_faults_are_not_hidden() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        Lasting(Full()).write("x")
+
+
+def test_a_command_whose_reader_has_gone_ends_as_if_it_had_stayed() -> None:
+    command = [str(Path(sys.executable).with_name("abr-tune")), "schema"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as said:
+        assert said.read() == b""
+    assert process.wait(60) == 0
