@@ -161,7 +161,7 @@ def _open(run: RunFolder, means: Means) -> _Case:
         raise UserError(f"run {run.name} has no best configuration to explain yet; see: abr-tune show {run.path}")
     config = load_config(run.best_config, trust_code=means.trust_code)
     plan = reopened(run, config, trust_code=means.trust_code)
-    described: Mapping[str, Any] = yaml.read(run.plan).data
+    described: Mapping[str, Any] = yaml.read(run.plan, limits=yaml.WRITTEN_OUT).data
     try:
         start_name, chosen = start_of(described, means.start)
     except KeyError:

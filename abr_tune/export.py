@@ -16,7 +16,8 @@ from abr_tune.finalists import Finalist, confirmed
 from abr_tune.materials import Materials, lenient
 from abr_tune.plan.config import load_config
 from abr_tune.plan.describe import describe_plan
-from abr_tune.plan.yaml import dump, read
+from abr_tune.plan.origin import seal_of
+from abr_tune.plan.yaml import WRITTEN_OUT, dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.archive import read_records
 from abr_tune.search.events import TrialRecord
@@ -50,6 +51,7 @@ def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Fi
     if finalist.reach is not None and not finalist.folds:
         content["tolerance"]["fresh_seed"] = finalist.reach
     content["provenance"] = _provenance(plan.name, record, materials.fingerprint)
+    content["provenance"]["seal"] = seal_of(content)
     if finalist.mean is not None:
         content["provenance"] |= {"confirmed": confirmed(finalists), "finalists": [_named(one) for one in finalists]}
     comment = f"The best of {plan.name}. Train it again: abr-tune train {run.best_config}{trust(plan.task_name)}"
@@ -114,7 +116,7 @@ def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) 
     if config.data is not None:
         content["data"] = config.data_from(target)
     content |= _code(config.code_from(target))
-    content |= _judged_by(read(run.plan).data)
+    content |= _judged_by(read(run.plan, limits=WRITTEN_OUT).data)
     content["claims"] = without_skills(records[number].metrics or {})
     content["tolerance"] = {"same_seed": 0.0}
     content["provenance"] = _provenance(run.name, records[number], str(described["data_fingerprint"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -9,12 +10,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic_core import to_jsonable_python
+
+from abr_tune.borders import as_damage
 from abr_tune.errors import AbrTuneError, OurFault, UserError, unforeseen
 from abr_tune.plan import yaml
 from abr_tune.plan.changes import changes
 from abr_tune.plan.describe import describe_plan
+from abr_tune.plan.overrides import defaults_of
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import LOCK, RunFolder, write_atomically
+from abr_tune.since import changed
 
 FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
@@ -41,10 +47,9 @@ def prepare(
     described = describe_plan(plan)
     # Before the first event nothing was trained: a file that was mended meanwhile spoils no comparison.
     if folder.plan.exists() and folder.events.exists():
-        stored: Mapping[str, Any] = yaml.read(folder.plan).data
-        _refuse_another(folder, stored, described)
-        for sentence in changes(stored, plan):
-            say(f"changed: {sentence}")
+        with as_damage(folder.path):
+            for sentence in _going_on(folder, plan, described):
+                say(sentence)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_atomically(folder.space, plan.file.read_text(encoding="utf-8"))
     write_atomically(folder.plan, yaml.dump(described))
@@ -93,6 +98,42 @@ def nothing_left_of_a_refusal(folder: RunFolder) -> Iterator[None]:
         if new and not folder.events.exists():
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
+
+
+def _going_on(folder: RunFolder, plan: Plan, described: Mapping[str, Any]) -> Iterator[str]:
+    """What is otherwise than when the run was begun, in sentences. Raises `UserError` for a run of something else."""
+    written = yaml.read(folder.plan, limits=yaml.WRITTEN_OUT).data
+    defaults = {"train": defaults_of(plan.task.options, {}), "data": _defaults_of_data(plan)}
+    stored = {**written, **{key: _filled(written[key], defaults[key]) for key in ("train", "data") if key in written}}
+    _refuse_another(folder, stored, described)
+    if folder.environment.exists():
+        then = json.loads(folder.environment.read_text(encoding="utf-8"))
+        for change in changed({"versions": then["versions"]}, ""):
+            yield f"changed: {change.what}: {change.was} is now {change.now}"
+    for key in ("train", "data"):
+        for path, old, new in differences(written.get(key), stored.get(key), key):
+            if old is None:
+                yield f"{path} was not written down when this run was begun: taken for {new!r}, the default of now"
+    for sentence in changes(stored, plan):
+        yield f"changed: {sentence}"
+
+
+def _defaults_of_data(plan: Plan) -> Mapping[str, Any]:
+    if plan.data is None:
+        return {}
+    return {
+        field.alias or name: to_jsonable_python(field.get_default(call_default_factory=True))
+        for name, field in type(plan.data).model_fields.items()
+        if not field.is_required()
+    }
+
+
+def _filled(written: Any, defaults: Any) -> Any:
+    """What an older version wrote, with what it did not know yet as it is by default."""
+    if not (isinstance(written, Mapping) and isinstance(defaults, Mapping)):
+        return written
+    inner = {key: _filled(value, defaults[key]) if key in defaults else value for key, value in written.items()}
+    return {**defaults, **inner}
 
 
 def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from abr_tune import environment
+from abr_tune.borders import as_damage
 from abr_tune.errors import EnvironmentFault, UserError
 from abr_tune.folder import NOT_COMPARABLE
 from abr_tune.plan.overrides import resolve
@@ -140,7 +141,8 @@ def _refuse_other_data(folder: RunFolder, fingerprint: str) -> None:
     """A file of recordings may have changed under its name since the run began: its trials cannot be compared then."""
     if not (folder.events.exists() and folder.environment.exists()):
         return
-    before = json.loads(folder.environment.read_text(encoding="utf-8"))["data_fingerprint"]
+    with as_damage(folder.path):
+        before = str(json.loads(folder.environment.read_text(encoding="utf-8"))["data_fingerprint"])
     if before != fingerprint:
         raise UserError(
             f"the data have changed since {folder.path} was begun: their fingerprint was {before[:12]}, is "
@@ -160,7 +162,8 @@ def _refuse_other_storage(folder: RunFolder, launch: Launch) -> None:
     if not folder.trial(0).exists():
         _refuse_trials_elsewhere(folder, launch)
         return
-    before = json.loads(folder.environment.read_text(encoding="utf-8"))["launch"]["storage"]
+    with as_damage(folder.path):
+        before = json.loads(folder.environment.read_text(encoding="utf-8"))["launch"]["storage"]
     if before != _storage(launch):
         kept = "in its own study.db" if before is None else "in another storage"
         raise UserError(f"the study of {folder.path} is kept {kept}: leave --storage as it was, or use --fresh")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from abr_tune.errors import Exit, UserError
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import sole_driver, write_json
 from abr_tune.search.signals import catch_signals
+from abr_tune.since import Change, changed
 from abr_tune.trial import (
     CONFIG,
     HISTORY,
@@ -52,7 +53,10 @@ def train_config(
     if epochs is not None:
         overrides = [*overrides, f"train.epochs={epochs}"]
     config = load_config(file, overrides, trust_code=trust_code)
-    trained = train_seeds(config, load(config), range(config.seed, config.seed + seeds), out=out)
+    dataset = load(config)
+    for said in (*config.remarks, *_changes(config, dataset)):
+        stderr_console().print(str(said), markup=False)
+    trained = train_seeds(config, dataset, range(config.seed, config.seed + seeds), out=out)
     if trained.signal is not None:
         stderr_console().print(f"interrupted; continue with: {command}", markup=False)
         return Exit(128 + trained.signal)
@@ -62,6 +66,13 @@ def train_config(
     else:
         sys.stdout.writelines(f"{sentence}\n" for row in rows for sentence in _sentences(row))
     return Exit.DONE if all(row["ended"] == "complete" for row in rows) else Exit.NOTHING_COMPLETE
+
+
+def _changes(config: Config, dataset: Any) -> Iterator[Change]:
+    """What numbers depend on and is otherwise than in the file; nothing where it claims none."""
+    if config.claims:
+        fingerprint = "none" if config.data is None else config.task.fingerprint(dataset)
+        yield from changed(config.provenance, fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

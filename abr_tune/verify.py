@@ -10,25 +10,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from abr_tune.console import stderr_console
-from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import Exit, UserError
 from abr_tune.plain import visible
 from abr_tune.plan.config import Config, load_config
 from abr_tune.repeats import Interval, prediction_interval
+from abr_tune.since import Change, changed
 from abr_tune.single import SeedRun, load, train_seeds
 from abr_tune.trial import TrialStep
 
 Verdict = Literal["holds", "differs", "absent"]
 DIGITS: Final = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something that is otherwise than when the claims were made."""
-
-    what: str
-    was: Any
-    now: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +52,8 @@ def verify(file: Path, *, seeds: int, out: Path, trust_code: bool, as_json: bool
     fingerprint = "none" if config.data is None else config.task.fingerprint(dataset)
     changes = list(changed(config.provenance, fingerprint))
     console = stderr_console()
-    for change in changes:
-        console.print(f"other than then: {change.what} was {change.was}, is {change.now}", markup=False)
+    for said in (*config.remarks, *changes):
+        console.print(str(said), markup=False)
     trained = train_seeds(config, dataset, fresh_seeds(config, seeds) if seeds else [config.seed], out=out)
     if trained.signal is not None:
         console.print(f"interrupted; continue with: {command}", markup=False)
@@ -86,19 +77,6 @@ def fresh_seeds(config: Config, count: int) -> range:
     return range(first, first + count)
 
 
-def changed(provenance: Mapping[str, Any], fingerprint: str) -> Iterator[Change]:
-    """What differs between then and now, of what numbers depend on; what the file does not say is left out."""
-    now: dict[str, Any] = {f"version of {name}": version for name, version in versions().items()}
-    then = {f"version of {name}": version for name, version in (provenance.get("versions") or {}).items()}
-    now |= {f"machine: {name}": value for name, value in machine().items()}
-    then |= {f"machine: {name}": value for name, value in (provenance.get("machine") or {}).items()}
-    now |= {"commit": commit(), "data fingerprint": fingerprint}
-    then |= {"commit": provenance.get("commit"), "data fingerprint": provenance.get("data_fingerprint")}
-    for what, was in then.items():
-        if was is not None and was != now.get(what):
-            yield Change(what, was, now.get(what))
-
-
 Expected = Mapping[str, tuple[float, Interval]]
 """Metric -> what is claimed, and where the value may lie."""
 
@@ -113,7 +91,8 @@ def _same(config: Config) -> Expected:
 def _fresh(config: Config, seeds: int) -> Expected:
     """Only the objective: its spread between seeds is the only one that the file states."""
     confirmed = config.provenance.get("confirmed") or {}
-    if config.objective is None or confirmed.get("sd") is None or confirmed.get("folds"):
+    spread = confirmed.get("sd") is not None and confirmed.get("seeds", 1) > 1
+    if config.objective is None or not spread or confirmed.get("folds"):
         raise UserError(
             f"{config.file} does not say how much seeds differ: --seeds needs a configuration that was confirmed with "
             "at least two fresh seeds, without folds; leave --seeds out to train it with its own"
@@ -148,6 +127,7 @@ def _document(config: Config, changes: Sequence[Change], checks: Sequence[Check]
     return {
         "file": str(config.file),
         "verdict": "holds" if holds else "fails",
+        "remarks": list(config.remarks),
         "changes": [asdict(change) for change in changes],
         "checks": [asdict(check) for check in checks],
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from abr_tune.borders import refuse_links
+from abr_tune.console import stderr_console
 from abr_tune.errors import UserError
 from abr_tune.export import WEIGHTS
 from abr_tune.plan.config import Config, load_config
@@ -46,7 +47,10 @@ def find_trained(name_or_path: str, out: Path, *, trust_code: bool = False) -> T
     for place in [folder, *folder.resolve().parents[:LEVELS_UP]]:
         for name in CONFIGS:
             if (place / name).is_file():
-                return Trained(folder / WEIGHTS, load_config(place / name, trust_code=trust_code))
+                config = load_config(place / name, trust_code=trust_code)
+                for remark in config.remarks:
+                    stderr_console().print(remark, markup=False)
+                return Trained(folder / WEIGHTS, config)
     raise UserError(f"nothing near {folder} says what {WEIGHTS} was trained with: no best.yaml, no {CONFIG}")
 
 

@@ -199,7 +199,7 @@ def records(place: Place) -> Iterator[Finding]:
             if run.environment.exists():
                 json.loads(run.environment.read_text(encoding="utf-8"))
             if run.plan.exists():
-                yaml.read(run.plan)
+                yaml.read(run.plan, limits=yaml.WRITTEN_OUT)
         except (UserError, ValueError, OSError, RecursionError) as mistake:
             said = str(mistake).splitlines()[0]
             told = said if str(run.path) in said else f"{run.path}: a file is damaged: {said}"

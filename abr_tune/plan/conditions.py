@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abr_tune.plan.distributions import Choice, Distribution, IntRange, as_text, listed, same
+from abr_tune.plan.distributions import Choice, Distribution, IntRange, among, as_text, listed
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.overrides import option_paths
 from abr_tune.plan.source import Source
@@ -33,7 +33,7 @@ def read_conditions(
     for path, written in when.items():
         loc: Loc = ("search", searched, "when", path)
         if path in pinned:
-            if not any(same(pinned[path], value) for value in _as_values(written, pinned[path])):
+            if not among(pinned[path], _as_values(written, pinned[path])):
                 return None
         elif path == searched:
             source.add(loc, f"{path} cannot depend on itself", at_key=True)
@@ -66,7 +66,7 @@ def _reachable(source: Source, loc: Loc, distribution: Distribution, written: An
         source.add(loc, f"no value of {path} is named, so the condition never holds")
     for i, value in enumerate(values):
         place = (*loc, i) if isinstance(written, list) and len(values) == len(written) > 0 else loc
-        if known is not None and not any(same(value, one) for one in known):
+        if known is not None and not among(value, known):
             names = [as_text(one) for one in known]
             hint = suggest(as_text(value), names)
             source.add(place, f"{path} is never {as_text(value)}; it is one of {listed(known)}", hint)
@@ -90,7 +90,7 @@ def refuse_never(source: Source, parameters: Sequence[Parameter]) -> None:
         for condition in item.when:
             for path, values in (*needed[condition.path].items(), (condition.path, condition.values)):
                 before = merged.get(path, values)
-                merged[path] = tuple(one for one in before if any(same(one, value) for value in values))
+                merged[path] = tuple(one for one in before if among(one, values))
                 if not merged[path] and before and values:
                     message = f"never holds: {path} cannot be {listed(before)} and {listed(values)} at once"
                     loc: Loc = ("search", item.path, "when", condition.path)
@@ -100,6 +100,6 @@ def refuse_never(source: Source, parameters: Sequence[Parameter]) -> None:
 
 def _as_values(written: Any, *known: Any) -> tuple[Any, ...]:
     """A list means any of its entries, unless the list itself is a value."""
-    if isinstance(written, list) and not any(same(written, one) for one in known):
+    if isinstance(written, list) and not among(written, known):
         return tuple(written)
     return (written,)

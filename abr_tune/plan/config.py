@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from abr_tune import __version__
 from abr_tune.errors import UserError
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.fit import Doubts
 from abr_tune.plan.health import read_health
+from abr_tune.plan.origin import told_otherwise, writer_of
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
 from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.schema import ConfigFile
@@ -50,6 +53,8 @@ class Config:
     tolerance: Mapping[str, float] = field(default_factory=dict)
     """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    """What is otherwise now than when the file was written, in sentences."""
 
     @property
     def folder(self) -> Path:
@@ -82,6 +87,8 @@ def load_config(
     _refuse_run_folder(file)
     source = Source(read(file))
     _refuse_space_file(file, source.data)
+    written_as = copy.deepcopy(source.data)
+    _warn_of_version(source)
     keys = tuple(ConfigFile.model_fields)
     pins = apply_overrides(source, overrides, keys)
     check_keys(source, ConfigFile)
@@ -99,20 +106,30 @@ def load_config(
     health = read_health(source, task)
     source.finish()
     text = ConfigFile.model_validate_json(strict_json(source.data), strict=True)
+    options = resolve(task.options, values)
     return Config(
         file=file,
         task_name=text.task,
         task=task,
         code=folder,
         data=data,
-        options=resolve(task.options, values),
+        options=options,
         seed=text.seed,
         objectives=objectives,
         health=health,
         claims=text.claims,
         tolerance=text.tolerance,
-        provenance=text.provenance,
+        provenance=written_as.get("provenance") or {},
+        remarks=tuple(told_otherwise(written_as, values, options)),
     )
+
+
+def _warn_of_version(source: Source) -> None:
+    """Beside mistakes in the file: it may be right for the version that wrote it."""
+    writer = writer_of(source.data)
+    if writer is not None and writer != __version__:
+        message = f"the file was written by abr-tune {writer}; this is {__version__}, which may know other keys"
+        source.warn(("provenance", "versions", "abr-tune"), message)
 
 
 def _refuse_run_folder(file: Path) -> None:
@@ -155,10 +172,11 @@ def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
     """Path -> value; notes unknown paths, values that do not fit, and broken rules between them."""
     section = source.data.setdefault("train", {})
     values = read_options(source, ("train",), options)
-    if not isinstance(section, dict) or refuse_misfits(source, ("train",), options, values):
+    faults = faults_of(options, values)
+    if not isinstance(section, dict) or refuse_misfits(source, ("train",), values, faults):
         return values
     doubts = Doubts.about(source)
-    for fault in faults_of(options, values):
+    for fault in faults:
         group = path_of(fault)
         if doubts.touch(group, options):
             continue

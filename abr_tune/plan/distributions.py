@@ -147,19 +147,14 @@ class Choice:
 
     def decode(self, raw: Sequence[Any]) -> Any:
         """The value of the label."""
-        return self.values[next(i for i, label in enumerate(self.labels) if same(label, raw[0]))]
+        return self.values[self.labels.index(raw[0])]
 
     def encode(self, value: Any) -> tuple[Raw, ...]:
         """The label of the value."""
-        if isinstance(value, str | int | float) and value not in self.values:  # many times quicker than `same`
-            raise self._outside(value)
-        for label, known in zip(self.labels, self.values, strict=True):
-            if same(known, value):
-                return (label,)
-        raise self._outside(value)
-
-    def _outside(self, value: Any) -> Outside:
-        return Outside(f"{as_text(value)} is not one of {listed(self.values)}")
+        place = place_of(value, self.values)
+        if place is None:
+            raise Outside(f"{as_text(value)} is not one of {listed(self.values)}")
+        return (self.labels[place],)
 
 
 def _labels(values: tuple[Any, ...]) -> tuple[Raw, ...]:
@@ -181,6 +176,20 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return bool(a == b)
+
+
+def among(value: Any, values: Sequence[Any]) -> bool:
+    """Whether one of the values is the `same`."""
+    return place_of(value, values) is not None
+
+
+def place_of(value: Any, values: Sequence[Any]) -> int | None:
+    """Which of the values is the `same`; None when none is."""
+    if isinstance(value, str | int | float):  # many times quicker than asking each; takes 1 for True
+        found = values.index(value) if value in values else None
+        if found is None or not (isinstance(value, bool) or isinstance(values[found], bool)):
+            return found
+    return next((i for i, one in enumerate(values) if same(value, one)), None)
 
 
 def as_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from abr_tune.borders import refuse_links
 from abr_tune.errors import UserError
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.source import Source
-from abr_tune.plan.yaml import read
+from abr_tune.plan.yaml import WRITTEN_OUT, read
 from abr_tune.runs import RunFolder, runs_in
 
 
@@ -40,7 +40,7 @@ def _fault_of(source: Source, run: RunFolder, results: Path) -> tuple[str, str |
         return f"{run.path} holds neither a study nor best.yaml", "from needs the folder of a run"
     if run.path.resolve() == (results / str(source.data.get("name"))).resolve():
         return f"{run.path} is this run itself", "a run of the same name goes on by itself; leave from out"
-    described = read(run.plan).data if run.plan.is_file() else None
+    described = read(run.plan, limits=WRITTEN_OUT).data if run.plan.is_file() else None
     task = described.get("task") if isinstance(described, dict) else None
     if task is not None and task != source.data["task"]:
         return f"{run.path} is a run of task {task}, not of {source.data['task']}", None

@@ -16,7 +16,7 @@ from abr_tune.plan.explain import nearest
 from abr_tune.plan.fit import Doubts, refuse_impossible
 from abr_tune.plan.health import read_health
 from abr_tune.plan.machine import warn_of_files, warn_of_machine
-from abr_tune.plan.overrides import strict_json
+from abr_tune.plan.overrides import faults_of, strict_json
 from abr_tune.plan.plan import Budget, Confirm, Constraint, Criterion, Limits, Plan, Resources, StartPoint, Stop
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
 from abr_tune.plan.schema import CriterionSection, SpaceFile, check_name
@@ -155,7 +155,7 @@ def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
     if "train" not in source.data:
         return {}
     values = read_options(source, ("train",), options)
-    refuse_misfits(source, ("train",), options, values)
+    refuse_misfits(source, ("train",), values, faults_of(options, values))
     return values
 
 

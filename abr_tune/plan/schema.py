@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from abr_tune.plan.origin import Provenance
 from abr_tune.plan.plan import Confirm, Pruner, Resources, Sampler
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
 
@@ -21,7 +22,7 @@ It costs about this share of the epochs that stopping saves: one in twenty. With
 stopped would have ended well; with it a search of 100 trials estimates that on up to five of them.
 """
 
-MOST_STARTS: Final = 500
+MOST_STARTS: Final = 256
 """Start points; each is a trial."""
 SMALLEST_LIMIT: Final = 2**20
 """Bytes below which a limit of memory has lost its unit."""
@@ -230,7 +231,7 @@ class ConfigFile(Section):
     """The metric or metrics it was found by; the task's own when omitted."""
     health: dict[str, Any] = {}
     """Rules that watch the training; omitted ones keep the task's defaults, null or off switches one off."""
-    tolerance: dict[str, Finite] = {}
+    tolerance: dict[str, Annotated[Finite, Field(ge=0)]] = {}
     """How far the objective may be from its claim: `same_seed`, and `fresh_seed` after confirmation."""
-    provenance: dict[str, Any] = {}
+    provenance: Provenance = Provenance()
     """Where the configuration comes from: run, trial, versions, data fingerprint."""

@@ -124,9 +124,12 @@ class Source:
         return at
 
     def finish(self) -> None:
-        """Raise `FileMistakes` when there were any, in the order of the file, those of the command line last."""
+        """Raise `FileMistakes` when there were any, in the order of the file, those of the command line last.
+
+        Warnings go with them: what will not do here may be what is wrong.
+        """
         if self.problems:
-            unique = list(dict.fromkeys(self.problems))
+            unique = list(dict.fromkeys([*self.problems, *self.warnings]))
             unique.sort(key=lambda one: (one.line is None, one.line or 0, one.column or 0))
             raise FileMistakes(at_most(unique))
 

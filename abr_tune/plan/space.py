@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any, Literal
 
-from abr_tune.plan.distributions import Categorical, Coordinate, Distribution, Float, Int, Outside, Raw, same
+from abr_tune.plan.distributions import Categorical, Coordinate, Distribution, Float, Int, Outside, Raw, among
 
 __all__ = [
     "Categorical",
@@ -49,7 +49,7 @@ class Condition:
 
     def holds(self, chosen: Mapping[str, Any]) -> bool:
         """Whether it is true of the values chosen so far; an inactive path is not among them."""
-        return self.path in chosen and any(same(chosen[self.path], value) for value in self.values)
+        return self.path in chosen and among(chosen[self.path], self.values)
 
 
 Confidence = Literal["low", "medium", "high"]

@@ -71,9 +71,9 @@ def _is_settled(path: str, settled: frozenset[str]) -> bool:
 def _is_possible(
     source: Source, i: int, options: type[BaseModel], train: Mapping[str, Any], values: Mapping[str, Any]
 ) -> bool:
-    if refuse_misfits(source, ("start_from", i), options, values, train):
-        return False
     all_faults = faults_of(options, {**train, **values})
+    if refuse_misfits(source, ("start_from", i), values, all_faults):
+        return False
     doubts = Doubts.about(source, section=("start_from", i))
     for fault in all_faults:
         if any(path_of(fault) == path or path_of(fault).startswith(f"{path}.") for path in (*train, *values)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from abr_tune.plan.explain import suggest
-from abr_tune.plan.overrides import faults_of, option_paths, path_of
+from abr_tune.plan.overrides import option_paths, path_of
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.yaml import Loc
 
@@ -46,15 +47,13 @@ def read_options(
     return values
 
 
-def refuse_misfits(
-    source: Source, at: Loc, options: type[BaseModel], values: Mapping[str, Any], base: Mapping[str, Any] | None = None
-) -> bool:
-    """Note every one of `values` that its own option does not take, on top of the values in `base`.
+def refuse_misfits(source: Source, at: Loc, values: Mapping[str, Any], faults: Iterable[ErrorDetails]) -> bool:
+    """Note which of `values` their own options do not take, of all the `faults` that options with them have.
 
     Rules between options are another matter. Returns whether any was noted.
     """
     misfits = False
-    for fault in faults_of(options, {**(base or {}), **values}):
+    for fault in faults:
         found = path_of(fault)
         given = next((path for path in values if found == path or found.startswith(f"{path}.")), None)
         if given is None:

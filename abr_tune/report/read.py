@@ -34,7 +34,7 @@ def read_run(folder: Path) -> ReportData:
     run = RunFolder(folder)
     if not run.plan.is_file():
         raise UserError(f"{folder} has no plan.yaml: it is not a run folder, or the run never began")
-    plan: Mapping[str, Any] = yaml.read(run.plan).data
+    plan: Mapping[str, Any] = yaml.read(run.plan, limits=yaml.WRITTEN_OUT).data
     summary = run.read_summary() or {}
     objectives = tuple(_objectives(summary.get("objectives") or plan["objective"]))
     storage = storage_of(folder)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from abr_tune.plan.config import load_config
-from abr_tune.verify import changed, fresh_seeds
+from abr_tune.since import changed
+from abr_tune.verify import fresh_seeds
 from tests.end_to_end.commands import Answer, Made, call
 
 METRIC = "val/class/f1_macro"
