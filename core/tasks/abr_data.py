@@ -114,6 +114,7 @@ def _recorded(data: RecordedData, folder: Path) -> tuple[Fold, ...]:
     from core.data.check import DataMistakes, DataProblem
     from core.data.files import read
     from core.data.splits import TooFewPatients, by_patient, leave_one_patient_out
+    from core.data.suspicions import LABELS
 
     path = folder / data.source
     if not path.exists():
@@ -123,6 +124,9 @@ def _recorded(data: RecordedData, folder: Path) -> tuple[Fold, ...]:
         )
         raise DataMistakes(str(path), [DataProblem("no such file", hint=hint)])
     recordings = read(path)
+    if recordings.clean is None and not any(known(recordings).any() for known in LABELS.values()):
+        hint = f"one of these is needed: {', '.join(LABELS)}"
+        raise DataMistakes(str(path), [DataProblem("no recording is labelled with anything to learn", hint=hint)])
     try:
         if data.split == "leave_one_patient_out":
             return tuple(leave_one_patient_out(recordings))
