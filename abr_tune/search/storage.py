@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -107,7 +108,7 @@ def _connected(storage: str, arguments: dict[str, Any], file: Path | None) -> RD
         if storage.startswith("postgresql+psycopg:"):
             arguments = arguments | {"creator": attentive(storage)}
         connected = RDBStorage(
-            storage, engine_kwargs=arguments, skip_table_creation=file is not None and _is_study(storage, file)
+            storage, engine_kwargs=arguments, skip_table_creation=file is not None and _has_tables(storage, file)
         )
     except (ArgumentError, ValueError) as mistake:
         raise UserError(
@@ -125,24 +126,27 @@ def _connected(storage: str, arguments: dict[str, Any], file: Path | None) -> RD
     return connected
 
 
-def _is_study(storage: str, file: Path) -> bool:
-    """Whether a file holds Optuna's tables already; False for one that is empty or not there.
+def _has_tables(storage: str, file: Path) -> bool:
+    """Make Optuna's tables in a SQLite file, all or none of them, unless they are there; True.
 
     Raises `StorageFault` when it holds other tables: they are somebody else's.
     """
-    if not file.is_file() or file.stat().st_size == 0:
-        return False
     engine = create_engine(storage, connect_args={"timeout": SECONDS_IN_SQLITE})
     try:
         tables = set(inspect(engine).get_table_names())
+        if tables and "studies" not in tables:
+            raise StorageFault(
+                f"{file} is a database of something else and is left as it is: it holds "
+                f"{', '.join(sorted(tables)[:3])} and no studies"
+            )
+        # Optuna writes this one last: without it, whoever made the tables may have been killed half way.
+        if "alembic_version" not in tables:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # else each table would be a transaction of its own
+                models.BaseModel.metadata.create_all(connection)
     finally:
         engine.dispose()
-    if tables and "studies" not in tables:
-        raise StorageFault(
-            f"{file} is a database of something else and is left as it is: it holds {', '.join(sorted(tables)[:3])} "
-            "and no studies"
-        )
-    return bool(tables)
+    return True
 
 
 @contextmanager
