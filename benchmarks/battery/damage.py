@@ -153,7 +153,7 @@ def cell(column: str, row: int, value: Any) -> Callable[[Recordings], Recordings
             static = r.static.copy()
             static[row, STATIC.index(column)] = value
             return replace(r, static=static)
-        cells = r.columns()[column].copy()
+        cells: Any = r.columns()[column].copy()
         cells[(row, 7) if column == "signal" else row] = value
         return replace(r, **{column: cells})
 
@@ -200,7 +200,12 @@ def in_other_unit(column: str, factor: float) -> Callable[[Recordings], Recordin
     """A function that puts a whole column into another unit."""
     if column == "sampling_rate_hz":
         return lambda r: replace(r, sampling_rate_hz=r.sampling_rate_hz * factor)
-    return lambda r: replace(r, **{column: r.columns()[column] * np.float32(factor)})
+
+    def changed(r: Recordings) -> Recordings:
+        column_N: Any = r.columns()[column] * np.float32(factor)
+        return replace(r, **{column: column_N})
+
+    return changed
 
 
 # --- text ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, get_args
@@ -113,6 +112,8 @@ def _table_problems(r: Recordings) -> Iterator[DataProblem]:
         yield DataProblem("there are no recordings")
     if not r.samples:
         yield DataProblem("recordings have no samples", column="signal")
+    if r.samples > MOST_SAMPLES:
+        yield DataProblem(f"{r.samples:,} samples are no averaged response", column="signal")
     if not (np.isfinite(r.sampling_rate_hz) and 1_000 <= r.sampling_rate_hz <= 1_000_000):
         hint = "give it in Hz" if 0 < r.sampling_rate_hz < 1_000 else None
         yield DataProblem(
@@ -122,24 +123,31 @@ def _table_problems(r: Recordings) -> Iterator[DataProblem]:
         )
     if r.unit not in get_args(SignalUnit):
         yield DataProblem(f"the unit {r.unit!r} is not one of {', '.join(get_args(SignalUnit))}", column="unit")
-    if len(set(r.class_names)) != len(r.class_names):
-        yield DataProblem("a class is named twice", column="class_names")
-    if len(r.class_names) > MOST_CLASSES:
-        hint = "is something else in the place of the class?"
-        yield DataProblem(f"{len(r.class_names):,} classes are no classes", column="class_names", hint=hint)
-    if odd := [name for name in r.class_names if not _is_name(name)]:
-        yield DataProblem(f"{odd[0]!a} is no name", column="class_names")
+    yield from _class_name_problems(r)
     for name, value in r.facts.items():
         if not np.isfinite(value):
             yield DataProblem(f"{name} is {value}", column="facts")
 
 
+def _class_name_problems(r: Recordings) -> Iterator[DataProblem]:
+    if len(set(r.class_names)) != len(r.class_names):
+        yield DataProblem("a class is named twice", column="class_names")
+    if len(r.class_names) > MOST_CLASSES:
+        hint = "is something else in the place of the class?"
+        yield DataProblem(f"{len(r.class_names):,} classes are no classes", column="class_names", hint=hint)
+    if odd := [name for name in r.class_names if not is_name(name)]:
+        yield DataProblem(f"{odd[0][:40]!a} is no name of a class", column="class_names")
+
+
 MOST_CLASSES: Final = 1_000
+MOST_SAMPLES: Final = 1_000_000
+LONGEST_NAME: Final = 200
+"""Letters of the name of a class or patient."""
 
 
-def _is_name(text: str) -> bool:
-    """Whether it can be shown in one line: something else than spaces, and no letters that steer a terminal."""
-    return bool(text.strip()) and not any(unicodedata.category(letter) == "Cc" for letter in text)
+def is_name(text: str) -> bool:
+    """Whether a class or patient can be called so: something to see in one line, no letters that steer a terminal."""
+    return text.isprintable() and bool(text.strip()) and len(text) <= LONGEST_NAME
 
 
 TYPICAL_RANGE_UV: Final = (2e-3, 200.0)
@@ -242,9 +250,9 @@ def _label_problems(r: Recordings) -> Iterator[DataProblem]:
         bad_N, "hearing_class", f"class {{}} is not one of the {len(r.class_names)} classes", r.hearing_class
     )
     yield from at_rows(r.patient == "", "patient", "the patient is missing")
-    odd = [name for name in np.unique(r.patient).tolist() if name and not _is_name(name)]
+    odd = [name for name in np.unique(r.patient).tolist() if name and not is_name(name)]
     if odd:
-        yield from at_rows(np.isin(r.patient, odd), "patient", f"{odd[0]!a} is no name of a patient")
+        yield from at_rows(np.isin(r.patient, odd), "patient", f"{odd[0][:40]!a} is no name of a patient")
     for name in ("threshold_db", "peak_amplitude_uv", "sweeps", "frequency_khz", "weight"):
         if (values_N := getattr(r, name)) is not None:
             yield from _outside(values_N, name)

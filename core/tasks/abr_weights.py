@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
+from core.data.check import MOST_CLASSES, MOST_SAMPLES, is_name
 from core.data.recordings import STATIC, Recordings, SignalUnit
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
@@ -27,9 +28,6 @@ CHUNK: Final = 512
 """Recordings per forward pass outside training."""
 LEVEL: Final = 0.9
 """Share of recordings the stored intervals should cover."""
-MOST_CLASSES: Final = 1000
-LONGEST_NAME: Final = 200
-MOST_SAMPLES: Final = 1_000_000
 MOST_FOLDS: Final = 100
 
 
@@ -74,8 +72,7 @@ def _refuse_absurd(about: About) -> None:
     ends = [(target.low, target.high) for each in targets for target in each if target is not None]
     for what, possible in {
         "numbers": all(map(math.isfinite, _numbers(about.to_json()))),
-        "class names": len(set(names)) == len(names)
-        and all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names),
+        "class names": len(set(names)) == len(names) and all(map(is_name, names)),
         "sampling rate": 1_000 <= about.sampling_rate_hz <= 1_000_000,
         "number of samples": 1 <= about.samples <= MOST_SAMPLES,
         "static parameters": all(len(s.static_mean) == len(s.static_sd) == len(STATIC) for s in about.scalings),

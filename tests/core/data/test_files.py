@@ -17,7 +17,7 @@ from core.data.header import HEADER
 from core.data.recordings import Recordings
 
 SUFFIXES = get_args(Suffix)
-words = st.text(st.characters(exclude_categories=("Cs", "Cc", "Z")), min_size=1, max_size=8)
+words = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[float]:

@@ -150,7 +150,7 @@ def test_amplitudes_in_nanovolts_and_latencies_in_seconds_are_recognised(six):
     assert (problem.column, "in seconds?" in str(problem)) == ("peak_latency_ms", True)
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00"])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00", "\u202eabc", "x" * 201])
 def test_classes_without_a_name_that_can_be_shown(six, name):
     (problem,) = find_problems(replace(six, class_names=(*six.class_names[:4], name)))
     assert (problem.column, "is no name" in problem.message) == ("class_names", True)
