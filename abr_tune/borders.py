@@ -14,6 +14,8 @@ from typing import Final
 
 from abr_tune.errors import UserError
 
+SPACE: Final = "space.yaml"
+"""The file that every run folder has."""
 SHAPES: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What is raised by working with text, numbers and lists that stand where others were expected."""
 
@@ -62,6 +64,13 @@ def refuse_links(folder: Path) -> None:
                 )
         elif not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
             raise UserError(f"{entry.path} is neither a file nor a folder: a run folder holds nothing else")
+
+
+def refuse_links_around(file: Path, levels: int = 3) -> None:
+    """`refuse_links` for the run folder that a file lies in, so many levels above it at most, if it lies in one."""
+    for folder in file.absolute().parents[:levels]:
+        if (folder / SPACE).is_file():
+            refuse_links(folder)
 
 
 def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:

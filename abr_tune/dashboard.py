@@ -106,6 +106,7 @@ def guarded(app: WSGIApplication, *, port: int, allow_edit: bool = False) -> WSG
             kept = [(name, value) for name, value in headers if not dropped.fullmatch(name)]
             return start_response(status, kept + added, *rest)
 
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # without one the dashboard breaks
         body = app(environ, start)
         return [uncalculated(b"".join(body))] if kinds and kinds[-1].startswith(TABLE) else body
 

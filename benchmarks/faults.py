@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.battery import data_files, kills, orphans
+from benchmarks.battery import data_files, doors, kills, orphans, space_files
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
@@ -30,9 +31,11 @@ PARTS: Final[Mapping[str, Part]] = {
     "inline": kills.inline,
     "ray": kills.on_ray,
     "orphans": orphans.orphans,
+    "doors": doors.doors,
     "data-files": data_files.data_files,
     "confirmation": kills.confirmation,
     "paused": kills.paused,
+    "space-files": space_files.space_files,
 }
 """The longest first, so that none is left alone at the end."""
 AT_A_TIME: Final = 2
@@ -70,6 +73,8 @@ def main() -> int:
 def _one(name: str) -> int:
     """Run one part here and print its rows, one JSON object a line."""
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+        # Storages that a part names are remembered apart from those of whoever runs the battery.
+        os.environ["XDG_STATE_HOME"] = f"{folder}/.state"
         for row in PARTS[name](Path(folder)):
             print(json.dumps(asdict(row)), flush=True)
     return 0

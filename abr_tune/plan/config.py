@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from abr_tune import __version__
+from abr_tune.borders import refuse_links_around
 from abr_tune.errors import UserError
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.describe import describe_objectives
@@ -85,6 +86,7 @@ def load_config(
     """
     file = Path(file)
     _refuse_run_folder(file)
+    refuse_links_around(file)
     source = Source(read(file))
     _refuse_space_file(file, source.data)
     written_as = copy.deepcopy(source.data)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from abr_tune.borders import as_damage
 from abr_tune.front import covers
 from abr_tune.plan import yaml
 from abr_tune.plan.describe import describe_objectives
@@ -44,12 +45,17 @@ def recall(plan: Plan) -> Earlier | None:
     path that was not searched then has the value it was fixed at.
 
     Raises:
+        UserError: its files or its study are damaged, or its study is kept where the user never was.
         StorageFault: the earlier run's study is kept elsewhere and cannot be reached.
     """
     if plan.since is None:
         return None
-    run = RunFolder(plan.since)
-    described: Mapping[str, Any] = yaml.read(run.plan).data if run.plan.is_file() else {}
+    with as_damage(plan.since):
+        return _recalled(plan, RunFolder(plan.since))
+
+
+def _recalled(plan: Plan, run: RunFolder) -> Earlier:
+    described: Mapping[str, Any] = yaml.read(run.plan, limits=yaml.WRITTEN_OUT).data if run.plan.is_file() else {}
     storage = storage_of(run.path)
     found = [] if storage is None else stored_trials(storage, str(described.get("name", run.path.resolve().name)))
     ended = [stored for trial in found if (stored := stored_of(trial)).record.state in {"complete", "pruned"}]

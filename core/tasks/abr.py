@@ -99,8 +99,9 @@ class AbrTask(Task):
         from core.tasks.abr_prediction import prediction_table
         from core.tasks.abr_weights import load_model
 
+        model = load_model(weights)
         if isinstance(file, Path):
             from core.data.files import read
 
             file = read(file)
-        return prediction_table(load_model(weights), file)
+        return prediction_table(model, file)
