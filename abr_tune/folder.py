@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
@@ -25,6 +26,8 @@ from abr_tune.since import changed
 FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
 
+ASIDE: Final = ".aside"
+"""File in a folder whose run is being set aside: the name of the folder beside it that its files go to."""
 NOT_COMPARABLE: Final = (
     "scores would not be comparable; give this run another name with --name, or set the old one aside with --fresh"
 )
@@ -42,6 +45,7 @@ def prepare(
         EnvironmentFault: the disk is full.
         OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
+    _go_on_setting_aside(folder, storage, say)
     if fresh:
         _set_aside(folder, storage, say)
     described = describe_plan(plan)
@@ -88,8 +92,11 @@ def kept_log(folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def nothing_left_of_a_refusal(folder: RunFolder) -> Iterator[None]:
-    """Take the folder away again when the run is refused before anything happened in it; an older one stays."""
-    new = not folder.path.exists()
+    """Take the folder away again when the run is refused before anything happened in it; an older one stays.
+
+    To be entered by the run's driver alone: the folder may be somebody else's otherwise.
+    """
+    new = not folder.path.exists() or all(entry.name == LOCK for entry in folder.path.iterdir())
     try:
         yield
     except OurFault:  # its message names the log in the folder
@@ -160,17 +167,37 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _set_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    if storage is not None:
-        from abr_tune.search.archive import rename_study
+    target = f"{folder.name}.{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
+    if folder.plan.exists():
+        # Whoever is killed on the way leaves this, and the next driver goes on.
+        write_atomically(folder.path / ASIDE, target)
+        _go_on_setting_aside(folder, storage, say)
+    elif storage is not None:
+        _rename(storage, folder.name, target)
 
-        rename_study(storage, folder.name, f"{folder.name}.{stamp}")
-    if not folder.plan.exists():
+
+def _go_on_setting_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
+    """Move what an earlier run left to the folder beside, and its study to that name; the folder itself stays.
+
+    The lock of its driver lies in it.
+    """
+    if not (folder.path / ASIDE).exists():
         return
-    target = folder.path.with_name(f"{folder.name}.{stamp}")
-    # The folder itself stays: the lock of its driver lies in it.
-    target.mkdir()
+    name = (folder.path / ASIDE).read_text(encoding="utf-8")
+    if Path(name).name != name:
+        raise UserError(f"{folder.path / ASIDE} names no folder beside {folder.path}: {name!r}; remove it")
+    if storage is not None:
+        _rename(storage, folder.name, name)
+    target = folder.path.with_name(name)
+    target.mkdir(exist_ok=True)
     for entry in folder.path.iterdir():
-        if entry.name != LOCK:
+        if entry.name not in {LOCK, ASIDE}:
             entry.rename(target / entry.name)
+    (folder.path / ASIDE).unlink()
     say(f"the earlier run was set aside: {target}")
+
+
+def _rename(storage: str, name: str, new: str) -> None:
+    from abr_tune.search.archive import rename_study
+
+    rename_study(storage, name, new)

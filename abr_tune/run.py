@@ -64,11 +64,9 @@ def run(plan: Plan, launch: Launch) -> Exit:
     refuse_links(folder.path)
     if launch.storage is not None:
         remember(launch.storage)
-    with (
-        nothing_left_of_a_refusal(folder),
-        sole_driver(folder.path, join=launch.join) as first,
-        ExitStack() as stack,
-    ):
+    with sole_driver(folder.path, join=launch.join) as first, ExitStack() as stack:
+        if first:
+            stack.enter_context(nothing_left_of_a_refusal(folder))
         if launch.join and (not first or leader(launch.storage, plan.name)):
             return _beside(plan, launch, folder, watch, stack)
         refuse_led(launch.storage, plan.name)

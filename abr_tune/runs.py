@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from abr_tune.processes import Process, this_process
 
 LOCK: Final = ".driver"
 """File in a run folder that its driver keeps locked, and that says who it is."""
+SECONDS_FOR_A_LOOK: Final = 0.5
+"""How long a lock is waited for that no living driver is known to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +175,8 @@ def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
     Raises:
         UserError: another process drives this run, or the folder cannot be written to.
     """
-    with _lock_file(folder) as lock:
-        first = _locked(lock)
+    lock, first = _held(folder)
+    with lock:
         if not first and not join:
             raise UserError(
                 f"run {folder.name} is being driven by {_read(lock) or 'another process'}; "
@@ -198,10 +201,30 @@ def driver_of(folder: Path) -> Driving | None:
         raise UserError(f"{folder / LOCK} cannot be read: {fault.strerror}") from fault
 
 
+def _held(folder: Path) -> tuple[TextIO, bool]:
+    """The file of a run's lock, and whether the lock could be had.
+
+    Whoever only looks holds it for a moment too, and whoever just got it has not said yet who he is: both are waited
+    for. A lock that was taken away, because its run was refused, is no longer one.
+    """
+    until = time.monotonic() + SECONDS_FOR_A_LOOK
+    while True:
+        lock = _lock_file(folder)
+        if _locked(lock):
+            if os.fstat(lock.fileno()).st_nlink:
+                return lock, True
+        elif time.monotonic() > until or ((driving := _read(lock)) is not None and not driving.process.gone):
+            return lock, False
+        lock.close()
+        time.sleep(0.01)
+
+
 def _lock_file(folder: Path) -> TextIO:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / LOCK).open("a+", encoding="utf-8")
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # a run that was refused has just taken its folder away
+                return (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as fault:
         raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from abr_tune.console import stderr_console
 from abr_tune.errors import Exit, UserError
@@ -18,6 +18,7 @@ from abr_tune.runs import sole_driver, write_json
 from abr_tune.search.signals import catch_signals
 from abr_tune.since import Change, changed
 from abr_tune.trial import (
+    CHECKPOINT,
     CONFIG,
     HISTORY,
     Crash,
@@ -30,6 +31,9 @@ from abr_tune.trial import (
     training_config,
 )
 from core.report import EpochReport
+
+UNDER_WAY: Final = ".under-way"
+"""In the folder of a training whose command has not ended yet, or was killed."""
 
 
 def train_config(
@@ -94,16 +98,23 @@ class SeedRuns:
 
 
 def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path) -> SeedRuns:
-    """Train a configuration with each seed, in `out/trained/<name>-<seed>/`; one that was interrupted goes on."""
+    """Train a configuration with each seed, in `out/trained/<name>-<seed>/`; one that was interrupted goes on.
+
+    Until all seeds are through, each folder is marked: whoever was killed on the way trains nothing twice.
+    """
     runs: list[SeedRun] = []
     with catch_signals() as interruption:
         for seed in seeds:
             folder = out / "trained" / f"{_name(config)}-{seed}"
             with sole_driver(folder):
+                _begin_anew_if_told(folder, length_of(config.options))
+                (folder / UNDER_WAY).touch()
                 last = _train(replace(config, seed=seed), dataset, folder, lambda: bool(interruption))
             if interruption.signal is not None:
                 return SeedRuns(tuple(runs), interruption.signal)
             runs.append(SeedRun(seed, folder, last))
+    for run in runs:
+        (run.folder / UNDER_WAY).unlink(missing_ok=True)
     return SeedRuns(tuple(runs))
 
 
@@ -129,15 +140,20 @@ def _name(config: Config) -> str:
     return f"{config.file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
+def _begin_anew_if_told(folder: Path, length: int | None) -> None:
+    """Take away a training that has come to its end, unless its command was killed before it could say so."""
+    history = [] if (folder / UNDER_WAY).exists() else read_history(folder / HISTORY)
+    if history and history[-1].epoch >= (length or 0):
+        # The history goes last: killed in between, the next command comes here again.
+        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+        for name in (CONFIG, HISTORY):
+            (folder / name).unlink(missing_ok=True)
+
+
 def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> TrialStep | Crash | None:
-    """Train to the end, unless the last training here had come so far already: then it begins anew."""
+    """Train to the end, or on to it from where an interrupted training stopped."""
     console = stderr_console()
     options, task = config.options, config.task
-    history = read_history(folder / HISTORY)
-    if history and history[-1].epoch >= (length_of(options) or 0):
-        for name in (HISTORY, CONFIG):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     told = training_config(config.task_name, options, seed=config.seed, data=config.data_from(folder))
     steps = run_trial(
         task,

@@ -274,6 +274,7 @@ class Driver:
             self._study.rewind(trial.number, report.epoch)
             self._field.rewind(trial.number, report.epoch)
             trial.cleared = min(trial.cleared, report.epoch - 1)
+            self._spending.epochs -= trial.epoch - report.epoch + 1
         trial.epoch = report.epoch
         self._spending.epochs += 1
         if point is not None:

@@ -68,12 +68,14 @@ INLINE: Final = ("--executor", "inline")
 PROMISED: Final = "0 zombies, 0 numbers twice, 0 lost, budget exact, all as in an uninterrupted run"
 
 
-def inline(folder: Path, *, kills: int = 100, seed: int = 1) -> Iterator[Row]:
+def inline(
+    folder: Path, *, kills: int = 100, seed: int = 1, searches: Mapping[str, Space] = SEARCHES, loaded: float = LOADED
+) -> Iterator[Row]:
     """Searches of several kinds, killed at every stage of their lives."""
     found = []
-    for place, (name, space) in enumerate(SEARCHES.items()):
-        share = kills // len(SEARCHES) + (place < kills % len(SEARCHES))
-        found.append(_killed(folder / name, space, INLINE, share, random.Random(seed + place)))
+    for place, (name, space) in enumerate(searches.items()):
+        share = kills // len(searches) + (place < kills % len(searches))
+        found.append(_killed(folder / name, space, INLINE, share, random.Random(seed + place), loaded=loaded))
     yield _row("kill -9 of the driver, inline", found)
 
 
@@ -86,9 +88,9 @@ def on_ray(folder: Path, *, kills: int = 20, seed: int = 2) -> Iterator[Row]:
     yield _row("kill -9 of the driver under Ray, two workers", [two])
 
 
-def confirmation(folder: Path, *, kills: int = 5, seed: int = 3) -> Iterator[Row]:
+def confirmation(folder: Path, *, kills: int = 5, seed: int = 3, loaded: float = 0.0) -> Iterator[Row]:
     """Killed while the leaders are trained again: what was finished is not trained once more."""
-    lives, whole = _prepared(folder, CONFIRMING, INLINE, random.Random(seed))
+    lives, whole = _prepared(folder, CONFIRMING, INLINE, random.Random(seed), loaded)
     fresh = lives.run / "confirm"
     for _ in range(kills):
         trained = partial(_lines_below, fresh, TRAINED)
@@ -106,9 +108,9 @@ def confirmation(folder: Path, *, kills: int = 5, seed: int = 3) -> Iterator[Row
     )
 
 
-def paused(folder: Path, *, kills: int = 5, seed: int = 4) -> Iterator[Row]:
+def paused(folder: Path, *, kills: int = 5, seed: int = 4, loaded: float = 0.0) -> Iterator[Row]:
     """Killed as soon as another trial is paused at a rung."""
-    lives, whole = _prepared(folder, PROMOTED, INLINE, random.Random(seed))
+    lives, whole = _prepared(folder, PROMOTED, INLINE, random.Random(seed), loaded)
     for _ in range(kills):
         lives.die(_grown(partial(_named, lives, "trial_paused"), lives.chance.randint(1, 6)))
     counts = held_against(lives, whole, alike=True)
@@ -120,6 +122,8 @@ def _row(fault: str, found: list[tuple[Lives, Counts]]) -> Row:
     counts = [each for _, each in found]
     stages = sum((lives.stages for lives, _ in found), Counter[str]())
     said = ", ".join(f"{count} while {stage}" for stage, count in stages.items())
+    if loaded := sum(lives.kills_loaded for lives, _ in found):
+        said += f"; {loaded} with its modules loaded beforehand"
     return Row(
         fault=fault,
         times=sum(lives.kills for lives, _ in found),
@@ -130,10 +134,17 @@ def _row(fault: str, found: list[tuple[Lives, Counts]]) -> Row:
 
 
 def _killed(
-    folder: Path, space: Space, words: tuple[str, ...], kills: int, chance: random.Random, *, alike: bool = True
+    folder: Path,
+    space: Space,
+    words: tuple[str, ...],
+    kills: int,
+    chance: random.Random,
+    *,
+    alike: bool = True,
+    loaded: float = 0.0,
 ) -> tuple[Lives, Counts]:
     """Kill a run so many times at moments of every kind, let it end, and hold it against one left in peace."""
-    lives, whole = _prepared(folder, space, words, chance)
+    lives, whole = _prepared(folder, space, words, chance, loaded)
     for _ in range(2 * kills):
         if lives.kills == kills:
             break
@@ -155,12 +166,13 @@ def _strike(lives: Lives, whole: Story, stage: str) -> None:
         "ending": (lives.rewritten(chance.choice(ENDING)), chance.uniform(0, 0.1)),
     }
     wait, late = moments[stage]
-    loaded = "inline" in lives.words and stage != "starting" and chance.random() < LOADED
-    if lives.die(wait, late=late, group=chance.random() < GROUPS, loaded=loaded):
+    if lives.die(wait, late=late, group=chance.random() < GROUPS, whole=stage == "starting"):
         lives.stages[stage] += 1
 
 
-def _prepared(folder: Path, space: Space, words: tuple[str, ...], chance: random.Random) -> tuple[Lives, Story]:
+def _prepared(
+    folder: Path, space: Space, words: tuple[str, ...], chance: random.Random, loaded: float
+) -> tuple[Lives, Story]:
     """A run that is to be killed, and the same one left in peace."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "walk.yaml"
@@ -171,6 +183,7 @@ def _prepared(folder: Path, space: Space, words: tuple[str, ...], chance: random
             words=(str(file), "--out", str(folder / name), "--trust-code", *words),
             run=folder / name / "walk",
             chance=chance,
+            loaded=loaded,
         )
         for name in ("left", "killed")
     )

@@ -127,7 +127,11 @@ class Lives:
     run: Path
     """The run's own folder."""
     chance: random.Random
+    loaded: float = 0.0
+    """Share of the lives that begin in a process with its modules loaded, which saves most of a start."""
     kills: int = 0
+    kills_loaded: int = 0
+    """Of them, in such a process."""
     stages: Counter[str] = field(default_factory=Counter)
     """Stage of its life -> how often it was killed in it."""
     sessions: set[int] = field(default_factory=set)
@@ -136,29 +140,29 @@ class Lives:
     def __post_init__(self) -> None:
         (self.folder / "t").mkdir(parents=True, exist_ok=True)
 
-    def start(self, *, loaded: bool = False) -> Life:
-        """The command, in a process group of its own; what it says is kept in `said.txt`.
-
-        `loaded`: in a process that had its modules loaded before, which saves most of its start.
-        """
+    def start(self, *, loaded: bool) -> Life:
+        """The command, in a process group of its own; what it says is kept in `said.txt`."""
         environment = {MARK: str(self.folder), "TMPDIR": str(self.folder / "t"), "OMP_NUM_THREADS": "1"}
-        life = Loaded if loaded else Whole
-        return life(("run", *self.words), self.folder / "said.txt", environment)
+        life = (Loaded if loaded else Whole)(("run", *self.words), self.folder / "said.txt", environment)
+        self.sessions.add(life.pid)
+        return life
 
     def live(self) -> int:
         """Let it live to its end; returns its exit code."""
-        life = self.start()
-        self.sessions.add(life.pid)
+        life = self.start(loaded=self.loaded == 1)
         code = life.ended(SECONDS_TO_LIVE)
         if code is None:
             life.kill(group=True)
             raise TimeoutError(f"{' '.join(self.words)} did not end within {SECONDS_TO_LIVE:.0f} s")
         return code
 
-    def die(self, wait: Callable[[], bool], *, late: float = 0.0, group: bool = False, loaded: bool = False) -> bool:
-        """Kill it, or its whole process group, `late` seconds after `wait` is true; whether it lived so long."""
+    def die(self, wait: Callable[[], bool], *, late: float = 0.0, group: bool = False, whole: bool = False) -> bool:
+        """Kill it, or its whole process group, `late` seconds after `wait` is true; whether it lived so long.
+
+        `whole`: it begins with nothing loaded.
+        """
+        loaded = not whole and self.chance.random() < self.loaded
         life = self.start(loaded=loaded)
-        self.sessions.add(life.pid)
         until = time.monotonic() + SECONDS_TO_LIVE
         while not wait() and life.ended() is None and time.monotonic() < until:
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -166,8 +170,10 @@ class Lives:
         if code is None:
             life.kill(group=group)
             code = life.ended(SECONDS_TO_LIVE)
-        self.kills += code == -signal.SIGKILL
-        return code == -signal.SIGKILL
+        killed = code == -signal.SIGKILL
+        self.kills += killed
+        self.kills_loaded += killed and loaded
+        return killed
 
     def said(self) -> str:
         """The last line that a life of it wrote."""
