@@ -18,6 +18,7 @@ from abr_tune.errors import UserError
 from abr_tune.plan.explain import found, requirement
 
 M = TypeVar("M", bound=BaseModel)
+Loc = tuple[str | int, ...]
 _EXACT = 2**53
 """Whole numbers up to here survive as floating point."""
 
@@ -93,8 +94,37 @@ def faults_in(model: type[BaseModel], data: Any) -> list[ErrorDetails]:
     try:
         model.model_validate_json(strict_json(data), strict=True)
     except ValidationError as fault:
-        return fault.errors(include_url=False)
+        return placed(fault.errors(include_url=False), data)
     return []
+
+
+def placed(faults: Sequence[ErrorDetails], data: Any) -> list[ErrorDetails]:
+    """The faults with the place in `data` only, without the names that pydantic gives to alternatives in it.
+
+    Of a value that fits no alternative, what is wrong inside of one says more than that it is not another.
+    """
+    found, inside = [], set[Loc]()
+    for fault in faults:
+        loc, where = _place(fault, data)
+        found.append((ErrorDetails({**fault, "loc": loc}), where))
+        if where is not None and len(loc) > len(where):
+            inside.add(where)
+    return [fault for fault, where in found if where not in inside or fault["loc"] != where]
+
+
+def _place(fault: ErrorDetails, data: Any) -> tuple[Loc, Loc | None]:
+    """Where a fault is, and where in that the value has alternatives."""
+    loc: list[str | int] = []
+    where = None
+    for i, part in enumerate(fault["loc"]):
+        there = part in data if isinstance(data, Mapping) else isinstance(data, list | tuple) and isinstance(part, int)
+        if there:
+            data = data[part] if isinstance(data, Mapping) or part < len(data) else None  # type: ignore[operator]
+        elif not (fault["type"] == "missing" and i == len(fault["loc"]) - 1):
+            where = tuple(loc) if where is None else where
+            continue
+        loc.append(part)
+    return tuple(loc), where
 
 
 def strict_json(data: Any) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,11 +68,11 @@ class Reply:
 
 def space_files(folder: Path) -> Iterator[Row]:
     """Spoiled files in this process and as processes, bombs as processes, typos."""
-    files = list(spoiled([space.read_bytes() for space in SPACES], SPOILED))
-    yield _row("space files spoiled", list(_here(folder, files)))
+    files = list(spoiled(shipped(), SPOILED))
+    yield _row("space files spoiled", list(here(folder, files)))
     yield _row(
         "space files spoiled, processes",
-        [_apart(what, folder, _written(folder, file)) for what, file in files[:: SPOILED // AS_PROCESSES]],
+        [apart(what, folder, _written(folder, file)) for what, file in files[:: SPOILED // AS_PROCESSES]],
     )
     yield _row("space files that explode", list(bombs(folder)))
     yield _typos(folder)
@@ -83,7 +83,7 @@ def bombs(folder: Path) -> Iterator[Reply]:
     for i, (name, make) in enumerate(BOMBS.items()):
         place = folder / f"bomb{i}"
         place.mkdir()
-        yield _apart(name, folder, make(place))
+        yield apart(name, folder, make(place))
 
 
 def _written(folder: Path, file: bytes) -> Path:
@@ -92,7 +92,12 @@ def _written(folder: Path, file: bytes) -> Path:
     return path
 
 
-def _here(folder: Path, files: Sequence[tuple[str, bytes]]) -> Iterator[Reply]:
+def shipped() -> list[bytes]:
+    """The shipped spaces, which are spoiled."""
+    return [space.read_bytes() for space in SPACES]
+
+
+def here(folder: Path, files: Iterable[tuple[str, bytes]]) -> Iterator[Reply]:
     """Through the command's own entry, in this process."""
     from abr_tune.cli import main
 
@@ -107,7 +112,7 @@ def _here(folder: Path, files: Sequence[tuple[str, bytes]]) -> Iterator[Reply]:
         yield Reply(what, code, said.getvalue(), time.process_time() - began, time.monotonic() - wall)
 
 
-def _apart(what: str, folder: Path, path: Path) -> Reply:
+def apart(what: str, folder: Path, path: Path) -> Reply:
     """As a person would: a process of its own, with an end to its memory."""
     command = [*BOUNDED, str(Path(sys.executable).with_name("abr-tune")), "validate", str(path)]
     said, wall = folder / "said.txt", time.monotonic()

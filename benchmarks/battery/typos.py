@@ -44,13 +44,13 @@ class Answer:
 
 
 def answers(folder: Path, *, seed: int = 0, share: float = 1.0) -> Iterator[Answer]:
-    """Every typo of every slot, or a random `share` of them, put to the reader of space files in `folder`."""
+    """Every typo of every slot, or of all but short keys a random `share`, put to the reader of files in `folder`."""
     draw = random.Random(seed)
     (folder / "earlier").mkdir(exist_ok=True)
     (folder / "earlier" / "best.yaml").touch()
     for slot in slots():
         for edit, typo in edits(slot.key, draw):
-            if typo not in slot.known and draw.random() < share:
+            if typo not in slot.known and (len(slot.key) < SHORT or draw.random() < share):
                 yield Answer(slot, typo, edit, _suggestion(folder / "spoiled.yaml", slot, typo))
 
 

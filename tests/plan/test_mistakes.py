@@ -72,13 +72,14 @@ def test_the_example_of_the_contract_letter_by_letter(tmp_path: Path, monkeypatc
         ("epochs: {choice: [2, many]}", "epochs must be a whole number, not many"),
         (
             "balance.scheme: {choice: [none, blanced]}",
-            "balance.scheme must be none, balanced, sqrt, effective or explicit, not blanced | did you mean balanced?",
+            "balance.scheme must be none, balanced, sqrt, effective, explicit or dynamic, not blanced "
+            "| did you mean balanced?",
         ),
         ("balance.scheme: {choice: []}", "choice must have at least 1 entries"),
         ("balance.scheme: {choice: [none, none]}", 'the choice names "none" twice'),
         (
             "balance.scheme: {uniform: [0, 1]}",
-            "balance.scheme must be none, balanced, sqrt, effective or explicit, not 0",
+            "balance.scheme must be none, balanced, sqrt, effective, explicit or dynamic, not 0",
         ),
         ("balance.clamp: {ordered: {low: [0, 1], high: [1, 2]}}", "balance.clamp must be above 0, not 0"),
         ("balance.clamp: {ordered: {low: [3, 4], high: [1, 2]}}", "low begins at 3, above the end of high at 2"),
@@ -543,7 +544,7 @@ def test_folds_are_refused_where_no_data_are_needed_to_tell(
     small: Small, mistakes: Mistakes, write: Callable[[str], Path]
 ) -> None:
     recorded = ("{source: simulated, train: 300}", "{source: x.npz, split: leave_one_patient_out}")
-    [problem] = mistakes(small("confirm: {folds: 5}\n", data=recorded))
+    _no_such_file, problem = mistakes(small("confirm: {folds: 5}\n", data=recorded))
     assert said(problem).endswith("its data cannot be divided into folds | leave folds out, or use split: by_patient")
     by_patient = ("{source: simulated, train: 300}", "{source: x.npz}")
     assert load_plan(small("confirm: {folds: 5}\n", data=by_patient)).confirm.folds == 5
