@@ -69,12 +69,10 @@ def try_server(url: str) -> dict[str, Any]:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
 
-    from abr_tune.search.leases import TURNS
-
     name = f"abr_tune_doctor_{secrets.token_hex(4)}"
     tries = {
         "make tables": f"CREATE TABLE {name} (number integer)",
-        "take locks": f"SELECT pg_advisory_xact_lock({TURNS}, {os.getpid()})",
+        "take locks": f"SELECT pg_advisory_xact_lock({os.getpid()}, 1)",
     }
     refused = {}
     engine = create_engine(url, connect_args={"connect_timeout": SECONDS_TO_CONNECT})

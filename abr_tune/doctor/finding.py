@@ -76,5 +76,7 @@ Look = Callable[[Place], Iterator[Finding]]
 
 
 def gibibytes(size: float) -> str:
-    """`1610612736` -> `1.5 GiB`; mebibytes where that is little."""
+    """`1610612736` -> `1.5 GiB`; mebibytes and kibibytes where that is little."""
+    if size < 2**20:
+        return f"{size / 2**10:.0f} KiB"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

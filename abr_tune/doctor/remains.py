@@ -77,9 +77,9 @@ def half_written(place: Place) -> Iterator[Finding]:
             continue
         if left := list(_left_in(run.path)):
             count += len(left)
-            said = counted(len(left), "file or folder", "files and folders")
+            named = _few([path.relative_to(run.path) for path in left])
             repairs = tuple(Repair(f"remove {path}", partial(_remove, path, _still(run, place))) for path in left)
-            yield warning(f"{run.path}: {said} half written, {_few(left)}", "", repairs)
+            yield warning(f"{run.path}: {counted(len(left), 'thing')} half written: {named}", "", repairs)
     for path in _probes(place):
         yield warning(
             f"{path} is what a doctor that was killed left", "", (Repair(f"remove {path}", partial(_remove, path)),)

@@ -117,7 +117,7 @@ def _examined(folder: Path, temp: Path, alive: Search, dead: list[Search]) -> It
     living, trained = alive.processes, alive.epochs
     before = _doctor(folder, temp)
     still = {each.name: (each.processes, each.folders(temp)) for each in dead}
-    yield _named(before, left, still, dead)
+    yield _named(before, left, still, dead, living | alive.folders(temp))
     after = _doctor(folder, temp, "--repair")
     gone = sum(len(each.processes) + len(each.folders(temp)) for each in dead)
     kept = len(living & alive.processes)
@@ -136,22 +136,24 @@ def _examined(folder: Path, temp: Path, alive: Search, dead: list[Search]) -> It
     yield _continued(folder, temp, after, dead[0])
 
 
-def _named(before: dict[str, Any], left: dict[str, Any], still: dict[str, Any], dead: list[Search]) -> Row:
-    """Whether what is left is named, all of it and nothing else, and is still there afterwards."""
+def _named(
+    before: dict[str, Any], left: dict[str, Any], still: dict[str, Any], dead: list[Search], living: set[int | str]
+) -> Row:
+    """Whether what is left is named, all of it and nothing of the living, and is still there afterwards."""
     sentences = [each["sentence"] for each in before["findings"] if each["check"] == "orphans"]
     words = [word.strip(",") for sentence in sentences for word in sentence.split()]
     pids, folders = (set().union(*(each[index] for each in left.values())) for index in (0, 1))
     told_pids, told_folders = sum(str(pid) in words for pid in pids), sum(path in words for path in folders)
     waiting = [each["sentence"] for each in before["findings"] if each["check"] == "unfinished"]
     known = sum(any(f"/{each.name}:" in sentence for sentence in waiting) for each in dead)
-    extra = sum("/alive:" in sentence for sentence in waiting)
+    extra = sum("/alive:" in sentence for sentence in waiting) + sum(str(each) in words for each in living)
     return Row(
         fault="kill -9 of the driver under Ray, alone and with its group",
         times=len(dead),
         promised="the doctor names all they left and which runs wait, and changes nothing",
         happened=(
             f"named: {told_pids} of {len(pids)} processes, {told_folders} of {len(folders)} folders, {known} of "
-            f"{len(dead)} runs, {extra} that live; {'all' if still == left else 'not all'} still there"
+            f"{len(dead)} runs, {extra} of the living; {'all' if still == left else 'not all'} still there"
         ),
         holds=(
             (told_pids, told_folders, known, extra) == (len(pids), len(folders), len(dead), 0)
@@ -174,16 +176,18 @@ def _continued(folder: Path, temp: Path, after: dict[str, Any], dead: Search) ->
     environment = os.environ | {MARK: dead.name, "TMPDIR": str(temp)}
     with (folder / "again.txt").open("wb") as said:
         again = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=said, stderr=said, start_new_session=True)
-    went_on = _until(lambda: dead.epochs > before, SECONDS_TO_GO_ON)
+    _until(lambda: dead.epochs > before or again.poll() is not None, SECONDS_TO_GO_ON)
     again.send_signal(signal.SIGINT)
     code = again.wait(SECONDS_TO_GO_ON)
+    holds = dead.epochs > before and code == 130
+    last = "" if holds else ": " + (folder / "again.txt").read_text(encoding="utf-8", errors="replace").strip()[-200:]
     trials = len(list(dead.out.glob(f"{dead.name}/trials/*")))
     return Row(
         fault="the command that the doctor gives for a killed run",
         times=1,
         promised="goes on with the trial that was killed",
-        happened=f"{dead.epochs - before} epochs more, {trials} trials in all, ended with {code} by Ctrl-C",
-        holds=went_on and trials == 1 and code == 130,
+        happened=f"{dead.epochs - before} epochs more, {trials} trials in all, ended with {code} by Ctrl-C{last}",
+        holds=holds and trials == 1,
     )
 
 
