@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -121,9 +122,10 @@ def _batch(learner: Learner, index_B: Tensor) -> Any:
 def _note_reached(watched: Sequence[MetricReached], values: Values, reached: dict[str, int], epoch: int) -> None:
     """Enter the conditions that are met now for the first time; raises ValueError for a metric there never is."""
     for condition in watched:
-        if condition.metric not in values.values and condition.metric not in values.absent:
-            known = ", ".join(sorted(name for name in values.values if not name.endswith(":skill")))
-            raise ValueError(f"{condition.metric} is no metric of this run, which has {known}")
+        known = {*values.values, *values.absent}
+        if condition.metric not in known:
+            near = get_close_matches(condition.metric, known, n=1, cutoff=0.0)
+            raise ValueError(f"{condition.metric} is no metric of this run; did you mean {', '.join(near)}?")
         if condition.met(values.values):
             reached.setdefault(str(condition), epoch)
 
