@@ -25,7 +25,7 @@ from wsgiref.headers import Headers
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from abr_tune.errors import UserError
-from abr_tune.plain import Shown
+from abr_tune.plain import Shown, uncalculated
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -62,8 +62,6 @@ OURS: Final = re.compile(r"content-security-policy.*|access-control-.*|" + "|".j
 """Headers that the guard alone decides on."""
 OURS_AND_LENGTH: Final = re.compile(rf"{OURS.pattern}|content-length", re.I)
 SECONDS_TO_ASK: Final = 20
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is calculated by a spreadsheet."""
 
 log = logging.getLogger("abr_tune.dashboard")
 
@@ -108,27 +106,17 @@ def guarded(app: WSGIApplication, *, port: int, allow_edit: bool = False) -> WSG
 
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # without one the dashboard breaks
         body = app(environ, start)
-        return [uncalculated(b"".join(body))] if kinds and kinds[-1].startswith(TABLE) else body
+        return [without_formulas(b"".join(body))] if kinds and kinds[-1].startswith(TABLE) else body
 
     return answer
 
 
-def uncalculated(table: bytes) -> bytes:
+def without_formulas(table: bytes) -> bytes:
     """A CSV table in which no text is a formula: what a spreadsheet would calculate begins with an apostrophe."""
     made = io.StringIO()
     rows = csv.reader(io.StringIO(table.decode(), newline=""))
-    csv.writer(made).writerows([_uncalculated(cell) for cell in row] for row in rows)
+    csv.writer(made).writerows([uncalculated(cell) for cell in row] for row in rows)
     return made.getvalue().encode()
-
-
-def _uncalculated(cell: str) -> str:
-    if not cell.startswith(FORMULA):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
 
 
 class Server(ThreadingMixIn, WSGIServer):

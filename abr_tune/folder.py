@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from abr_tune.borders import as_damage
 from abr_tune.errors import AbrTuneError, OurFault, UserError, unforeseen
+from abr_tune.plain import LogLines
 from abr_tune.plan import yaml
 from abr_tune.plan.changes import changes
 from abr_tune.plan.describe import describe_plan
@@ -70,7 +71,7 @@ def kept_log(folder: RunFolder) -> Iterator[None]:
         OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
     handler = logging.FileHandler(folder.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("abr_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Final, TextIO
 
@@ -9,6 +10,8 @@ STYLE: Final = r"\x1b\[[0-9;]*m"
 """Colours, as our own tables have them in a terminal."""
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What terminals obey, but for the ends of lines and tabs; JSON and YAML never hold it as it is."""
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is calculated by a spreadsheet."""
 HIDDEN: Final = re.compile(rf"{STYLE}|[^\n\t]")
 
 
@@ -20,6 +23,17 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """`visible`, line by line."""
     return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def uncalculated(cell: str) -> str:
+    """Text for a cell of a table that a spreadsheet may open: what it would calculate gets an apostrophe in front."""
+    if not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 class Shown:
@@ -64,6 +78,14 @@ def _fits(text: str, encoding: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class LogLines(logging.Formatter):
+    """Records of a log of which each begins a line: what else it says is further in, and looks like no record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as it is written."""
+        return visible_lines(super().format(record)).replace("\n", "\n    ")
 
 
 def _shown(found: str) -> str:

@@ -13,6 +13,7 @@ from abr_tune.borders import refuse_links
 from abr_tune.console import stderr_console
 from abr_tune.errors import UserError
 from abr_tune.export import WEIGHTS
+from abr_tune.plain import uncalculated
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import find_run
 from abr_tune.trial import CONFIG
@@ -70,13 +71,15 @@ def predict_file(trained: Trained, file: Path, to: Path) -> int:
     if to.suffix == ".parquet":
         table.to_parquet(to, index=False)
     else:
-        table.map(_cell).to_csv(to, index=False)
+        table.map(_cell).rename(columns=uncalculated).to_csv(to, index=False)
     return len(table)
 
 
 def _cell(value: Any) -> Any:
-    """A series of numbers, such as a signal, as one line of JSON: a cell of a CSV file holds text."""
-    return json.dumps(value.tolist()) if isinstance(value, np.ndarray) else value
+    """A series of numbers, such as a signal, as one line of JSON: a cell of a CSV file holds text, and no formula."""
+    if isinstance(value, np.ndarray):
+        return json.dumps(value.tolist())
+    return uncalculated(value) if isinstance(value, str) else value
 
 
 def evaluate_on(trained: Trained, split: str) -> Scores:

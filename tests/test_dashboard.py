@@ -18,7 +18,7 @@ import optuna
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from abr_tune.dashboard import DATA, PAGE, Server, guarded, open_server, uncalculated
+from abr_tune.dashboard import DATA, PAGE, Server, guarded, open_server, without_formulas
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
 from abr_tune.search.fidelity import Point
@@ -248,7 +248,7 @@ def test_who_keeps_it_waiting_keeps_nobody_else_waiting(client: Client) -> None:
 
 def test_a_table_for_spreadsheets_holds_no_formulas() -> None:
     table = b'a,=1+1\r\n-0.5,@SUM(A1)\r\n"+1 ""x"", y",-cmd\r\n'
-    assert uncalculated(table) == b'a,\'=1+1\r\n-0.5,\'@SUM(A1)\r\n"\'+1 ""x"", y",\'-cmd\r\n'
+    assert without_formulas(table) == b'a,\'=1+1\r\n-0.5,\'@SUM(A1)\r\n"\'+1 ""x"", y",\'-cmd\r\n'
 
 
 def test_the_table_of_a_study_is_made_harmless(run: Path) -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import logging
 import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from abr_tune.console import stderr_console
+from abr_tune.folder import kept_log
 from abr_tune.plain import Shown, visible, visible_lines
+from abr_tune.plan.config import load_config
 from abr_tune.runs import RunFolder, write_json
+from abr_tune.weights import Trained, predict_file
+from benchmarks.battery.strangers import MODEL, weights
+from core.data.files import write
+from core.data.simulator import simulate_split
 
 CLEAR = "\x1b[2J\x1b[H"
 TITLE = "\x1b]0;owned\x07"
@@ -108,3 +118,31 @@ def test_letters_that_a_stream_lacks_are_escaped_and_a_document_stays_one() -> N
     stream.flush()
     assert raw.getvalue() == rb'{"name": "Sa\u011fl\u0131kl\u0131 \u00b5V"}'
     assert json.loads(raw.getvalue()) == {"name": "Sağlıklı µV"}
+
+
+def test_no_text_fakes_a_line_of_a_log(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "logged")
+    folder.path.mkdir()
+    with kept_log(folder):
+        logging.getLogger("abr_tune.test").warning(
+            "odd name: %s", f"a{CLEAR}\n2026-01-01 00:00:00,000 INFO all is well"
+        )
+    lines = folder.log.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("WARNING abr_tune.test: odd name: a [2J [H")
+    assert lines[1] == "    2026-01-01 00:00:00,000 INFO all is well"
+
+
+def test_predictions_for_a_spreadsheet_hold_no_formulas(tmp_path: Path) -> None:
+    recordings, _ = simulate_split("val", 4, 0)
+    write(replace(recordings, patient=np.array(["=1+1", "-2", "@x", "p"])), tmp_path / "recordings.npz")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(weights(replace(MODEL, class_names=("=A", "B")).to_json()))
+    (tmp_path / "config.yaml").write_text("task: abr\ntrain: {}\n", encoding="utf-8")
+    trained = Trained(path, load_config(tmp_path / "config.yaml"))
+    predict_file(trained, tmp_path / "recordings.npz", tmp_path / "predictions.csv")
+    with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = list(csv.reader(file))
+    assert head[2:4] == ["probability/=A", "probability/B"]
+    assert [row[0] for row in rows] == ["'=1+1", "-2", "'@x", "p"]
+    assert {row[1] for row in rows} <= {"'=A", "B"}

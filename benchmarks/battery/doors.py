@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import socket
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +23,7 @@ from abr_tune.dashboard import Server, guarded, open_server
 from abr_tune.report.write import write_report
 from abr_tune.search.storage import sqlite_url
 from benchmarks.battery.browser import CHROMIUM, Elements, Stranger, Visit, running, stranger, visit
-from benchmarks.battery.hostile import hostile_run, hostile_study, tricks
+from benchmarks.battery.hostile import OBEYED, hostile_run, hostile_study, tricks
 from benchmarks.battery.row import Row
 
 SECRET: Final = "nobodys-business"
@@ -37,6 +42,7 @@ def doors(folder: Path) -> Iterator[Row]:
     yield _artifacts(folder / "artifacts")
     yield _report(folder / "report")
     yield _dashboard(folder / "dashboard")
+    yield _terminal(folder / "terminal")
     yield from passed_on(folder / "strangers")
 
 
@@ -336,3 +342,50 @@ def _dashboard(folder: Path) -> Row:
         happened=f"{2 * len(PAGES)} pages, {len(harm)} ran, asked or wrote" + (f": {harm[0][:80]}" if harm else ""),
         holds=not harm,
     )
+
+
+COMMANDS: Final = ("ls", "show", "trials", "gate", "export", "compare", "report", "stop", "validate", "train")
+TOLD: Final = re.compile(rb"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]|\r(?!\r*\n)|\xc2[\x80-\x9f]")
+"""What a terminal obeys, in UTF-8; our tables have colours, and a terminal ends lines with a carriage return."""
+TURNING: Final = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+FAKED: Final = re.compile(rb"^INFO everything is fine", re.MULTILINE)
+
+
+def _terminal(folder: Path) -> Row:
+    run = hostile_run(folder / "hostile", " ".join(OBEYED))
+    space = folder / "space.yaml"
+    space.write_text(f"name: {json.dumps(' '.join(OBEYED))}\ntask: {json.dumps(OBEYED[0])}\n", encoding="utf-8")
+    code = (
+        "import sys\nfrom abr_tune.cli import main\nfor words in WORDS:\n  try: main(words)\n  except SystemExit: pass"
+    )
+    asked = []
+    for word in COMMANDS:
+        named = [str(space)] if word in {"validate", "train"} else [str(run)] * (2 if word == "compare" else 1)
+        asked.append([word, *([] if word == "ls" else named), *([] if word == "validate" else ["--out", str(folder)])])
+    told = in_terminal([sys.executable, "-c", code.replace("WORDS", repr(asked))])
+    text = told.decode("utf-8", "replace")
+    obeyed = len(TOLD.findall(told)) + len(TURNING.findall(text)) + len(FAKED.findall(told))
+    shown = text.count("owned")
+    return Row(
+        fault="names and reasons with escapes, links, titles and turned letters in a terminal",
+        times=shown,
+        promised="shown, not obeyed; no line that is none of ours",
+        happened=f"{len(asked)} commands, {obeyed} of {shown} obeyed",
+        holds=not obeyed,
+    )
+
+
+def in_terminal(command: Sequence[str]) -> bytes:
+    """What a command writes to a terminal that is its standard output and error."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as asked:
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                told += os.read(ours, 65536)
+            except OSError:  # the terminal is closed when the command has ended
+                break
+    os.close(ours)
+    assert asked.returncode == 0
+    return told

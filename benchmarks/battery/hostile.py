@@ -40,6 +40,20 @@ TRICKS: Final = (
 """Text that is meant to run, to be drawn or to have something asked for, in all the languages a page is made of."""
 
 
+OBEYED: Final = (
+    "\x1b[2J\x1b[H",
+    "\x1b]0;owned\x07",
+    "\x1b]8;;http://owned.example\x1b\\here\x1b]8;;\x1b\\",
+    "\x1b[8m hidden \x1b[?1049h",
+    "\x9b2J\x85",
+    "a\rb\x08c\x00d\x7fe",
+    "a\u202eb\u2066c",
+    "over\nINFO everything is fine",
+    "[bold red]markup[/bold red] :smile:",
+)
+"""Text that a terminal obeys, or that looks like something else in one."""
+
+
 def tricks(port: int) -> str:
     """All of them in one text; who falls for one tells the site on `port`."""
     return " ".join(TRICKS).replace("PORT", str(port))
@@ -98,13 +112,21 @@ def _scores(text: str) -> dict[str, Any]:
 def _summary(text: str) -> dict[str, Any]:
     best = {"trial": 23, "value": 0.49, "name": text, "params": {text: text}, "metrics": {METRIC: 0.49, text: 0.1}}
     row = {"rule": text, "judged": 3, "false": 0, "share": 0.0, "interval": [0, 0.5], "above_baseline": 1}
+    example = {"trial": 3, "name": text, "epoch": 3, "why": text}
     criterion = {"metric": text, "go": text, "investigate": text, "value": 0.4, "result": text, "why": text}
     return {
         "name": text,
         "task": text,
         "state": text,
         "objective": {"metric": METRIC, "direction": "maximize"},
-        "trials": {text: 1},
+        "trials": {"complete": 8, "pruned": 8, "failed": 2, "running": 0, "waiting": 0},
+        "pruned_by": {text: 8},
+        "examples": {text: example, "failed": example},
+        "violations": {text: 1},
+        "epochs": {"spent": 72, "unpruned": 80},
+        "seconds": {"total": 60.0, "training": 50.0, "first_report": 1.0},
+        "finalists": [],
+        "test": {},
         "best": best,
         "baselines": {METRIC: 0.18, text: 0.1},
         "references": [{"name": text, "metric": METRIC, "value": 0.3, "ours": 0.4, "interval": [0.01, 0.2]}],
