@@ -23,8 +23,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from abr_tune.search.signals import ending_on_signals
 
     # Before anything else: whenever a signal comes, Ray and temporary folders are put away.
-    with ending_on_signals():
-        _lasting(arguments)
+    with ending_on_signals(for_good=arguments is None):
+        try:
+            _lasting(arguments)
+        except KeyboardInterrupt:  # one more, on the way out
+            sys.exit(Exit.INTERRUPTED)
 
 
 def _lasting(arguments: list[str] | None) -> NoReturn:

@@ -18,13 +18,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from abr_tune.processes import PROC, Process, exists, process, this_process
 
 PREFIX: Final = "at-"
-"""Our temporary folders: this, our process id, letters. Short, because paths of sockets end at 107 characters."""
+"""Our temporary folders: this, our process id, a number. Short, because paths of sockets end at 107 characters."""
+LONGEST: Final = 107
+"""Bytes that the path of a socket may have."""
+NAMES: Final = 65
+"""Of them for our folder's name and those of Ray's session below it, but for the process ids in both."""
+SHORT: Final = Path("/tmp")  # noqa: S108 - folders are made there that nobody else can look into
 NAME: Final = re.compile(rf"{PREFIX}\d+-\w+")
 OWNER: Final = "owner.json"
 """In a temporary folder: whose it is."""
@@ -62,9 +68,10 @@ class Orphan:
 def find_orphans() -> list[Orphan]:
     """What dead processes of this user left on this machine, one for each of them; nothing is changed."""
     folders: defaultdict[Process, list[Path]] = defaultdict(list)
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        if NAME.fullmatch(folder.name) and _is_own(folder) and folder.is_dir():
-            folders[_owner(folder)].append(folder)
+    for place in _places():
+        for folder in place.glob(f"{PREFIX}*-*"):
+            if NAME.fullmatch(folder.name) and _is_own(folder) and folder.is_dir():
+                folders[_owner(folder)].append(folder)
     processes: defaultdict[Process, list[Process]] = defaultdict(list)
     for each in _own_processes():
         # A driver that one of the dead run's own processes started is no part of it.
@@ -89,9 +96,19 @@ def end_processes() -> bool:
     return _end([each for each in _own_processes() if _owner_of(each) == mine])
 
 
+def scratch_place() -> Path:
+    """Where temporary folders of this process go: where those of Ray's sockets below them have short enough paths."""
+    room = LONGEST - NAMES - 2 * len(str(os.getpid()))
+    return next((place for place in _places() if len(os.fsencode(place)) <= room), _places()[0])
+
+
 def make_scratch() -> Path:
     """A temporary folder of this process, which nobody else can look into; whoever finds it knows whose it is."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    place = scratch_place()
+    for number in count():
+        with suppress(FileExistsError):
+            (folder := place / f"{PREFIX}{os.getpid()}-{number}").mkdir(mode=0o700)
+            break
     (folder / OWNER).write_text(json.dumps(this_process().to_json()), encoding="utf-8")
     return folder
 
@@ -127,14 +144,15 @@ def _own_processes() -> Iterator[Process]:
 
 def _owner_of(each: Process) -> Process | None:
     """Whose a process is: by its mark or, as some of Ray's write their title over that, by the folder it writes in."""
-    folder, temporary = PROC / str(each.pid), Path(tempfile.gettempdir())
+    folder = PROC / str(each.pid)
     with suppress(OSError):
         marks = [said for said in (folder / "environ").read_bytes().split(b"\0") if said.startswith(MARK.encode())]
         if marks and (owner := _read(marks[0].decode(errors="replace").partition("=")[2])) is not None:
             return owner
-        for place in _written(folder / "fd"):
-            if place.is_relative_to(temporary) and NAME.fullmatch(name := place.relative_to(temporary).parts[0]):
-                return _owner(temporary / name)
+        for path in _written(folder / "fd"):
+            for place in filter(path.is_relative_to, _places()):
+                if NAME.fullmatch(name := path.relative_to(place).parts[0]):
+                    return _owner(place / name)
     return None
 
 
@@ -151,6 +169,11 @@ def _owner(folder: Path) -> Process:
     said = folder / OWNER
     owner = _read(said.read_text(encoding="utf-8", errors="replace")) if said.is_file() else None
     return owner or Process(host=os.uname().nodename, boot="", pid=int(folder.name.split("-")[1]), began="")
+
+
+def _places() -> list[Path]:
+    """Where temporary folders may lie: where they belong, or where their paths are short enough."""
+    return list(dict.fromkeys((Path(tempfile.gettempdir()), SHORT)))
 
 
 def _is_own(path: Path) -> bool:

@@ -29,15 +29,16 @@ class Signalled(SystemExit):
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
+def ending_on_signals(*, for_good: bool = False) -> Iterator[None]:
     """In this context each of the signals ends the command in order; `nohup` keeps its promise.
 
-    Ctrl-C raises `KeyboardInterrupt` as always, also in a command that a shell began in the background.
+    Ctrl-C raises `KeyboardInterrupt` as always, also in a command that a shell began in the background. `for_good`: the
+    process ends with the context, and a signal that comes after it changes nothing any more.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    with _restored(), _insistent_hook():
+    with _ignored_at_last() if for_good else _restored(), _insistent_hook():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGTERM, signal.SIGHUP):
             if not (number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
@@ -134,6 +135,16 @@ def undisturbed() -> Iterator[None]:
                 # Unlike SIG_IGN, processes that are started meanwhile do not inherit it.
                 signal.signal(number, lambda _number, _frame: None)
         yield
+
+
+@contextmanager
+def _ignored_at_last() -> Iterator[None]:
+    """Afterwards nobody hears of them: the exit code is settled, and Python only has to end."""
+    try:
+        yield
+    finally:
+        for number in CAUGHT:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from abr_tune.processes import process, this_process
+from abr_tune.search import orphans
 from abr_tune.search.orphans import MARK, OWNER, find_orphans, make_scratch, marking, sweep
 
 DRIVER = """
 import subprocess, sys
+from pathlib import Path
+from abr_tune.search import orphans
 from abr_tune.search.orphans import make_scratch, marking
+orphans.SHORT = Path(sys.argv[1])
 folder = make_scratch()
 (folder / "ray").mkdir()
 with marking():
@@ -35,6 +39,7 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder for temporary folders of its own: other runs on this machine are none of these tests' business."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(orphans, "SHORT", tmp_path)
 
 
 class Driver:
@@ -42,7 +47,10 @@ class Driver:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", DRIVER, tempfile.gettempdir()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         with self.process.stdout as said:
@@ -151,6 +159,25 @@ def test_a_temporary_folder_is_nobody_elses_business() -> None:
     folder = make_scratch()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder.name.startswith(f"at-{os.getpid()}-")
+
+
+def test_a_long_path_leaves_no_room_for_sockets_so_a_short_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "SHORT", Path("/tmp"))
+    first, second = make_scratch(), make_scratch()
+    try:
+        assert [folder.parent for folder in (first, second)] == [Path("/tmp")] * 2
+        assert first != second
+        session = f"session_2026-11-20_10-33-29_791966_{os.getpid()}/sockets/plasma_store"
+        assert len(str(first / "r" / session)) <= 107
+        (first / OWNER).write_text(json.dumps(this_process().to_json() | {"began": "1"}))
+        [orphan] = [orphan for orphan in find_orphans() if first in orphan.folders]
+        assert orphan.end()
+    finally:
+        (second / OWNER).unlink()
+        second.rmdir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_mark_goes_with_the_context() -> None:
