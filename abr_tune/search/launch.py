@@ -35,6 +35,7 @@ QUIET: Final = {
 }
 """Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
 OBJECT_STORE_BYTES: Final = 2**31
+NOT_STARTED: Final = "Ray did not start: "
 SECONDS_TO_SHUT_DOWN: Final = 4.0
 """Ray waits long for those of its own servers that somebody else has killed."""
 SECONDS_TO_STOP_STARTING: Final = 0.5
@@ -146,8 +147,10 @@ class Cluster:
 
     def _refuse_fault(self) -> None:
         if self._fault is not None:
-            what = "did not start" if self._address is None else f"at {self._address} could not be joined"
-            raise EnvironmentFault(f"Ray {what}: {self._fault}") from self._fault
+            if self._address is not None:
+                raise EnvironmentFault(f"Ray at {self._address} could not be joined: {self._fault}") from self._fault
+            hint = "`abr-tune doctor` looks for the reason; --executor inline does without Ray"
+            raise EnvironmentFault(f"{NOT_STARTED}{self._fault}\n{hint}") from self._fault
 
     def _keep(self) -> None:
         """Start Ray and stay: Linux ends Ray's processes with the thread that started them."""
@@ -190,7 +193,7 @@ class Cluster:
                 "include_dashboard": False,
                 "object_store_memory": _object_store_bytes(),
                 # Ray opens its own folder to everybody; ours around it stays shut.
-                "_temp_dir": str(scratch / "ray"),
+                "_temp_dir": str(scratch / "r"),
             }
         else:
             settings["address"] = self._address
