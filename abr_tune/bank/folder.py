@@ -158,6 +158,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
         "trials": len(bank.numbers),
         "rows": curves.num_rows,
         "fresh": {str(seed): table.num_rows for seed, table in sorted(bank.fresh.items())},
+        "fresh_trials": {str(seed): _trials(table) for seed, table in sorted(bank.fresh.items())},
         "epochs": pc.max(curves.column("epoch")).as_py() or 0,
         "seconds_per_epoch": round(pc.mean(spent.column("value")).as_py() or 0.0, 4),
     }
@@ -194,10 +195,19 @@ def _read_fresh(folder: Path, facts: Mapping[str, Any]) -> dict[int, pa.Table]:
         return {}
     table = _read(folder / FRESH, SCHEMA)
     found = {int(seed): table.filter(pc.equal(table.column("seed"), int(seed))) for seed in known}
+    # As with the curves: a killed recorder's rows may be ahead of its facts. Early banks do not name the trials.
+    trials: Mapping[str, list[int]] = facts.get("fresh_trials", {})
+    for seed in map(int, trials.keys() & known.keys()):
+        numbers = pa.array(trials[str(seed)], pa.int32())
+        found[seed] = found[seed].filter(pc.is_in(found[seed].column("trial"), numbers))
     for seed, part in found.items():
         if part.num_rows != known[str(seed)]:
             raise UserError(f"{folder / FRESH} is damaged: {part.num_rows} rows of seed {seed}, not {known[str(seed)]}")
     return found
+
+
+def _trials(table: pa.Table) -> list[int]:
+    return sorted(pc.unique(table.column("trial")).to_pylist())
 
 
 def _facts(path: Path) -> dict[str, Any]:

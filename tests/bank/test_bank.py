@@ -246,6 +246,18 @@ def test_the_best_are_trained_again_and_judged_by_their_means(tmp_path: Path) ->
     assert not (tmp_path / "bank" / "unfinished").exists()
 
 
+def test_killed_between_the_fresh_rows_and_the_facts_it_goes_on(tmp_path: Path) -> None:
+    plan, folder = plan_of(space_file(tmp_path, LUCKY)), tmp_path / "bank"
+    assert record(plan, folder, trials=3, executor="inline", top=1, seeds=1) is Exit.DONE
+    facts = (folder / "bank.json").read_bytes()
+    assert record(plan, folder, trials=3, executor="inline", top=2, seeds=2) is Exit.DONE
+    whole = read_bank(folder).fresh_reports()
+    (folder / "bank.json").write_bytes(facts)
+    assert {seed: list(found) for seed, found in read_bank(folder).fresh_reports().items()} == {1: [0]}
+    assert record(plan, folder, trials=3, executor="inline", top=2, seeds=2) is Exit.DONE
+    assert read_bank(folder).fresh_reports() == whole
+
+
 def test_a_bank_without_some_of_its_fresh_rows_is_damaged(tmp_path: Path) -> None:
     plan = plan_of(space_file(tmp_path, LUCKY))
     assert record(plan, tmp_path / "bank", trials=3, executor="inline", top=1, seeds=1) is Exit.DONE
