@@ -15,7 +15,7 @@ from abr_tune.plan import yaml
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import read_records, storage_of, stored_trials
 from abr_tune.search.events import TrialRecord
-from benchmarks.battery.lives import Lives, left_lying, left_running
+from benchmarks.battery.lives import Lives, left_running
 
 SAID: Final = ("number", "name", "state", "value", "values", "pruned_by", "why", "epochs", "violations")
 """Of what an event says of a finished trial: it must be in the study for ever."""
@@ -113,7 +113,7 @@ def held_against(lives: Lives, whole: Story, *, alike: bool) -> Counts:
     return Counts(
         zombies=sum(record.state in {"running", "waiting"} for record in last.records),
         processes=len(running),
-        temporary=len(left_lying(lives.folder)),
+        temporary=len(lives.left_lying()),
         twice=_twice(last.records, said),
         lost=sum(_lost(event, last.records) for event in said),
         holes=_holes(last),

@@ -188,6 +188,7 @@ def _prepared(
         for name in ("left", "killed")
     )
     whole = Story.of(left)
+    left.left_lying()
     if whole.code:
         raise RuntimeError(f"the run that was left in peace ended with {whole.code}: {left.said()}")
     return killed, whole

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,11 +139,13 @@ class Lives:
     """One for each life."""
 
     def __post_init__(self) -> None:
-        (self.folder / "t").mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # A short path: those of Ray's sockets end at 107 characters.
+        self._temporary = Path(tempfile.mkdtemp(prefix="k"))
 
     def start(self, *, loaded: bool) -> Life:
         """The command, in a process group of its own; what it says is kept in `said.txt`."""
-        environment = {MARK: str(self.folder), "TMPDIR": str(self.folder / "t"), "OMP_NUM_THREADS": "1"}
+        environment = {MARK: str(self.folder), "TMPDIR": str(self._temporary), "OMP_NUM_THREADS": "1"}
         life = (Loaded if loaded else Whole)(("run", *self.words), self.folder / "said.txt", environment)
         self.sessions.add(life.pid)
         return life
@@ -174,6 +177,12 @@ class Lives:
         self.kills += killed
         self.kills_loaded += killed and loaded
         return killed
+
+    def left_lying(self) -> list[str]:
+        """Temporary folders that its lives have not put away; here they are."""
+        found = sorted(entry.name for entry in self._temporary.iterdir())
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        return found
 
     def said(self) -> str:
         """The last line that a life of it wrote."""
@@ -262,8 +271,3 @@ def _gone() -> Iterator[None]:
         yield
     except ProcessLookupError:
         return
-
-
-def left_lying(folder: Path) -> list[str]:
-    """Temporary folders of ours that were not put away."""
-    return sorted(entry.name for entry in (folder / "t").iterdir())
