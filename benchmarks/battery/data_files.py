@@ -21,6 +21,7 @@ import psutil
 
 from abr_tune.cli import main
 from benchmarks.battery.damage import (
+    ABORTS,
     CLINIC_CHANGES,
     PICKLES,
     TEXTS,
@@ -158,6 +159,7 @@ def data_files(folder: Path) -> Iterator[Row]:
     """300 files and more, each through the command that reads its form."""
     bench, draw = Bench.build(folder), random.Random(SEED)
     yield bench_row(bench, "data files with bytes changed", _of_bytes(bench, draw, flipped, FLIPS), bytewise=True)
+    yield bench_row(bench, "bytes that bring the reader down", _of_aborts(bench), refused=True)
     yield bench_row(bench, "data files cut short", _of_bytes(bench, draw, cut_short, CUTS), bytewise=True)
     yield bench_row(bench, "data files spliced", _of_bytes(bench, draw, spliced, SPLICES), bytewise=True)
     yield bench_row(bench, "arrays of another kind or missing", _of_arrays(bench, draw))
@@ -223,6 +225,11 @@ def _of_bytes(bench: Bench, draw: random.Random, damage: Callable[..., bytes], t
         content = bench.sound[form].read_bytes()
         for _ in range(times):
             yield bench.written(form, damage.__name__, damage(content, draw))
+
+
+def _of_aborts(bench: Bench) -> Iterator[Reply]:
+    for change in ABORTS:
+        yield bench.written("parquet", "an abort", change(bench.sound["parquet"].read_bytes()))
 
 
 def _of_arrays(bench: Bench, draw: random.Random) -> Iterator[Reply]:

@@ -48,6 +48,9 @@ def read_parquet(path: Path) -> Recordings:
                 log.debug("%s\t%s", path, part)
                 column = file.read(columns=[part], use_threads=False).column(part)
                 column.validate(full=True)
+                if len(column) != file.metadata.num_rows:
+                    told = f"holds {len(column)} values for {file.metadata.num_rows} recordings"
+                    raise Wrong(DataProblem(told, column=part))
                 columns[part] = _waves(column, part) if part in WAVES else _values(column, part)
             names = file.schema_arrow.names
     except Wrong:

@@ -58,8 +58,9 @@ def test_a_table_is_the_same_that_was_written(tmp_path, bump_recordings, suffix)
     assert (back.notes, back.facts, back.origin) == (table.notes, table.facts, table.origin)
 
 
-def test_a_process_that_takes_too_much_is_a_message(tmp_path):
-    assert "needed more than the" in told(clinic(tmp_path, "bytearray(64 * 2**30)"))
+def test_a_process_that_takes_too_much_is_a_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(apart, "MOST_MEMORY", apart.LEAST_MEMORY)
+    assert "needed more than the 2.0 GiB of memory" in told(clinic(tmp_path, "bytearray(3 * 2**30)"))
 
 
 def test_a_process_that_never_ends_is_ended(tmp_path, monkeypatch):
