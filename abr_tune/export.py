@@ -61,8 +61,9 @@ def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Fi
     weights = newest_weights(source)
     if weights is None:
         return None
-    shutil.copyfile(weights, run.best / WEIGHTS)
-    return run.best / WEIGHTS
+    new = run.best / f".{WEIGHTS}.new"
+    shutil.copyfile(weights, new)
+    return new.replace(run.best / WEIGHTS)
 
 
 def _source(materials: Materials, record: TrialRecord, finalist: Finalist) -> tuple[Path, dict[str, float]]:
