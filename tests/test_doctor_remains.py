@@ -19,6 +19,7 @@ from abr_tune.doctor import studies
 from abr_tune.doctor.checks import CHECKS, CheckName, examine, mend
 from abr_tune.doctor.finding import Finding, Place
 from abr_tune.runs import RunFolder, sole_driver
+from abr_tune.search import orphans
 from abr_tune.search.known import remember
 from abr_tune.search.storage import admitted
 from tests.end_to_end.commands import QUICK, call, files_in, start
@@ -167,21 +168,23 @@ def test_repair_takes_away_that_and_only_that(killed: Killed) -> None:
 # Temporary folders
 
 
-def test_the_folder_of_a_dead_process_is_ended_by_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    code = "from abr_tune.search.orphans import make_scratch; (make_scratch() / 'f').write_bytes(bytes(3 * 2**20))"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    [folder] = tmp_path.glob("at-*")
-    told = examine(place_of(tmp_path / "results"), only=["orphans"])
-    [found] = [each.finding for each in told]
-    assert found.level == "warning"
-    assert f"left {folder}, 3 MiB" in found.sentence
-    assert [each.what for each in found.repairs] == [f"remove {folder}"]
-    assert folder.exists()
-    assert [each.error for each in mend(told)] == [""]
-    assert not folder.exists()
-    assert [each.level for each in look("orphans", tmp_path)] == ["ok"]
+def test_the_folder_of_a_dead_process_is_ended_by_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="d-") as temp:
+        monkeypatch.setenv("TMPDIR", temp)
+        monkeypatch.setattr(tempfile, "tempdir", temp)
+        monkeypatch.setattr(orphans, "SHORT", Path(temp))
+        code = "from abr_tune.search.orphans import make_scratch; (make_scratch() / 'f').write_bytes(bytes(3 * 2**20))"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        [folder] = Path(temp).glob("at-*")
+        told = examine(place_of(Path(temp, "results")), only=["orphans"])
+        [found] = [each.finding for each in told]
+        assert found.level == "warning"
+        assert f"left {folder}, 3 MiB" in found.sentence
+        assert [each.what for each in found.repairs] == [f"remove {folder}"]
+        assert folder.exists()
+        assert [each.error for each in mend(told)] == [""]
+        assert not folder.exists()
+        assert [each.level for each in look("orphans", Path(temp))] == ["ok"]
 
 
 def test_a_doctor_that_was_killed_is_cleaned_up_after(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from abr_tune.doctor.child import NoAnswer, ask
 from abr_tune.doctor.finding import Finding, Place, gibibytes, note, ok, problem, warning
-from abr_tune.search.orphans import PREFIX
+from abr_tune.search.orphans import scratch_place
 
 PROBE: Final = ".doctor-"
 """A folder that is written for a moment, in the results folder or above it: this, our process id, letters."""
@@ -36,8 +36,6 @@ UNREAL: Final = 2e-5
 """Seconds of an fsync that reached no disk."""
 SKEW: Final = 60.0
 """Seconds between two clocks that are not told apart: heartbeats are late by as much."""
-SOCKET: Final = 107
-"""Bytes of the longest path of a socket."""
 
 
 def kind(place: Place) -> Iterator[Finding]:
@@ -129,25 +127,15 @@ def shared_memory(_place: Place) -> Iterator[Finding]:
 
 def temp_path(place: Place) -> Iterator[Finding]:
     """Whether Ray's sockets, whose paths must be short, fit into the temporary folder."""
-    wanted = os.environ.get("TMPDIR")
+    wanted, used = os.environ.get("TMPDIR"), scratch_place()
     if wanted and Path(wanted).absolute() != place.temp:
         yield warning(f"TMPDIR is {wanted}, which cannot be written to; {place.temp} is used", "make it, or unset it")
-    length = len(os.fsencode(longest_socket(place.temp)))
-    if length > SOCKET:
-        most = len(os.fsencode(str(place.temp))) - (length - SOCKET)
-        yield problem(
-            f"{place.temp} is too long by {length - SOCKET} characters for Ray's sockets below it",
-            f"set TMPDIR to a folder whose path has at most {most} characters, or use --executor inline",
-        )
+    if not os.access(used, os.W_OK | os.X_OK):
+        yield problem(f"{used} may not be written to", "set TMPDIR to a folder with a short path")
+    elif used != place.temp:
+        yield note(f"{place.temp} is too long for the paths of Ray's sockets: its temporary folder goes to {used}")
     else:
-        yield ok(f"{place.temp}: Ray's sockets below it have paths of {length} characters, {SOCKET} fit")
-
-
-def longest_socket(temp: Path) -> str:
-    """The longest path of a socket that a Ray started by this process, or one with as long a number, would have."""
-    pid = os.getpid()
-    session = f"session_2026-01-01_00-00-00_000000_{pid}"
-    return str(temp / f"{PREFIX}{pid}-12345678" / "ray" / session / "sockets" / "plasma_store")
+        yield ok(f"{used} is short enough for the paths of Ray's sockets")
 
 
 def writing(place: Place) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from abr_tune.doctor.child import NoAnswer, ask
 from abr_tune.doctor.finding import Finding, Place, ok, problem, warning
+from abr_tune.search.launch import NOT_STARTED
 from abr_tune.search.orphans import find_orphans
 
 SECONDS_TO_START: Final = 90.0
@@ -25,7 +26,7 @@ def ray(_place: Place) -> Iterator[Finding]:
             if orphan.owner.pid == why.pid:
                 orphan.end()
         yield problem(
-            f"Ray does not start: {why}",
+            f"Ray does not start: {str(why).removeprefix(NOT_STARTED)}",
             "searches work without it, one training at a time, with --executor inline; see the lines about memory, "
             "temporary folder, open files and loopback",
         )

@@ -130,7 +130,7 @@ def closing(told: Sequence[Told], *, seconds: float, dry: bool) -> Iterator[str]
     yield f"{', '.join(kinds) or 'all is well'}; {checks} in {seconds:.1f} s"
     problems = list(dict.fromkeys(each.check for each in told if each.finding.level == "problem"))
     if problems:
-        yield f"to be mended before a search: {', '.join(problems)}"
+        yield f"to be mended: {', '.join(problems)}"
     repairs = sum(len(each.finding.repairs) for each in told)
     if repairs and dry:
         yield f"{counted(repairs, 'thing')} that dead runs left: abr-tune doctor --repair takes them away"
