@@ -24,6 +24,7 @@ from abr_tune.search.engine import at_a_time
 from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
+from abr_tune.search.strays import refuse_emptied
 from abr_tune.trial import HISTORY, length_of, read_history
 from core.health import judge
 
@@ -167,6 +168,8 @@ def _refuse_other_storage(folder: RunFolder, launch: Launch) -> None:
     if before != _storage(launch):
         kept = "in its own study.db" if before is None else "in another storage"
         raise UserError(f"the study of {folder.path} is kept {kept}: leave --storage as it was, or use --fresh")
+    if before is None:
+        refuse_emptied(folder.path, folder.study)
     if before is None and not folder.study.exists():
         raise UserError(f"{folder.path} has trials but no study.db, which says what became of them; use --fresh")
 

@@ -23,13 +23,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.battery import data_files, doors, kills, orphans, space_files
+from benchmarks.battery import data_files, doors, kills, orphans, postgresql, space_files, storage
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
 PARTS: Final[Mapping[str, Part]] = {
     "inline": kills.inline,
     "ray": kills.on_ray,
+    "storage": storage.storage,
+    "postgresql": postgresql.postgresql,
     "orphans": orphans.orphans,
     "doors": doors.doors,
     "data-files": data_files.data_files,
