@@ -132,9 +132,8 @@ def stranger() -> Iterator[Stranger]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site.port = server.server_port
-    with running(server.serve_forever, server.shutdown):
+    with server, running(server.serve_forever, server.shutdown):
         yield site
-    server.server_close()
 
 
 @contextmanager

@@ -89,9 +89,8 @@ def _serving(folder: Path, *, allow_edit: bool, app: Callable[[Server], Any] | N
         return inner(environ, start)
 
     server.set_app(seen)
-    with running(server.serve_forever, server.shutdown):
+    with server, running(server.serve_forever, server.shutdown):
         yield watched
-    server.server_close()
 
 
 def _ask(port: int, lines: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,7 +145,9 @@ def hostile_study(path: Path, text: str, port: int) -> Path:
     folder.path.mkdir(parents=True)
     folder.space.write_text("name: x\n", encoding="utf-8")
     study = optuna.create_study(storage=sqlite_url(folder.study), study_name=text[:500])
-    study.set_metric_names([text])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([text])
     study.set_user_attr(text[:400], text)
     side = CategoricalDistribution([text, "b"])
     for index in range(12):
