@@ -29,6 +29,9 @@ FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 
 ASIDE: Final = ".aside"
 """File in a folder whose run is being set aside: the name of the folder beside it that its files go to."""
+ALWAYS: Final = ("task", "data", "train", "objective", "seed")
+"""Of these, what every version wrote down."""
+
 NOT_COMPARABLE: Final = (
     "scores would not be comparable; give this run another name with --name, or set the old one aside with --fresh"
 )
@@ -111,6 +114,14 @@ def nothing_left_of_a_refusal(folder: RunFolder) -> Iterator[None]:
 def _going_on(folder: RunFolder, plan: Plan, described: Mapping[str, Any]) -> Iterator[str]:
     """What is otherwise than when the run was begun, in sentences. Raises `UserError` for a run of something else."""
     written = yaml.read(folder.plan, limits=yaml.WRITTEN_OUT).data
+    lost = [key for key in ALWAYS if not isinstance(written, Mapping) or key not in written]
+    if lost:
+        raise UserError(
+            f"{folder.plan} is damaged, it does not say {', '.join(lost)}: put a copy of it back, or set this run "
+            "aside with --fresh"
+        )
+    for key in written.keys() - described.keys():
+        yield f"{key} stands in {folder.plan} and is not known to this version: it is not compared"
     defaults = {"train": defaults_of(plan.task.options, {}), "data": _defaults_of_data(plan)}
     stored = {**written, **{key: _filled(written[key], defaults[key]) for key in ("train", "data") if key in written}}
     _refuse_another(folder, stored, described)

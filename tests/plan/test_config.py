@@ -1,12 +1,17 @@
 """Training configurations: read with the care of a space file, written so that they read back."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from abr_tune import __version__
 from abr_tune.errors import FileMistakes, UserError
 from abr_tune.plan.config import dump_config, load_config
+from abr_tune.plan.origin import NAMED, seal_of
+from abr_tune.plan.yaml import dump, read
 from core.tasks import TASKS, Objective
 from core.tasks.abr_options import AbrOptions
 
@@ -113,3 +118,86 @@ def test_a_space_file_or_a_run_folder_is_answered_with_the_file_that_was_meant(t
     (run / "best.yaml").touch()
     with pytest.raises(UserError, match=rf"{run} is a run folder; give the configuration in it, {run}/best\.yaml$"):
         load_config(run)
+
+
+WRITTEN = "provenance: {versions: {abr-tune: 9.9.0}}\n"
+
+
+def whole(write: Write, tmp_path: Path) -> dict[str, Any]:
+    """A configuration as this package writes it, with its seal."""
+    config = load_config(write(CONFIG))
+    file = tmp_path / "whole.yaml"
+    file.write_text(dump_config(config), encoding="utf-8")
+    content: dict[str, Any] = read(file).data
+    content["provenance"] = {"versions": {"abr-tune": __version__}, "seal": seal_of(content)}
+    return content
+
+
+def remarks(tmp_path: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    file = tmp_path / "whole.yaml"
+    file.write_text(dump(content), encoding="utf-8")
+    return load_config(file).remarks
+
+
+def test_a_file_as_it_was_written_needs_no_remark(write: Write, tmp_path: Path) -> None:
+    content = whole(write, tmp_path)
+    assert remarks(tmp_path, content) == ()
+    assert remarks(tmp_path, {**content, "data": {"source": "simulated", "train": 9}}) == ()
+    assert load_config(write(CONFIG)).remarks == ()
+
+
+def test_options_that_a_written_file_lacks_are_told_with_their_default(write: Write, tmp_path: Path) -> None:
+    content = whole(write, tmp_path)
+    del content["train"]["model"]["dropout"], content["provenance"]["seal"]
+    content["provenance"]["versions"]["abr-tune"] = "9.9.0"
+    assert remarks(tmp_path, content) == (
+        f"model.dropout is not in the file, which was written by abr-tune 9.9.0, and this is {__version__}; "
+        "the default is used: 0.1",
+    )
+    del content["train"]["model"], content["train"]["optimizer"]
+    several = remarks(tmp_path, content)
+    assert len(several) == NAMED + 1
+    assert re.fullmatch(r"so it is with \d+ more options", several[-1])
+
+
+@pytest.mark.parametrize("key", ["train", "claims", "tolerance", "seed", "objective"])
+def test_a_file_that_was_edited_is_told(write: Write, tmp_path: Path, key: str) -> None:
+    content = whole(write, tmp_path)
+    other: dict[str, Any] = {"claims": {"val/class/ece": 0.1}, "tolerance": {"same_seed": 1}, "seed": 0}
+    other |= {"train": {**content["train"], "epochs": 4}, "objective": {"maximize": "val/class/ece"}}
+    assert remarks(tmp_path, {**content, key: other[key]}) == (
+        "the file was changed after it was written: what it claims was not measured with what it says now",
+    )
+
+
+def test_a_key_of_another_version_is_refused_with_the_version(write: Write) -> None:
+    text = CONFIG.replace("  epochs: 3", "  epochs: 3\n  someday: 3").partition("provenance")[0] + WRITTEN
+    with pytest.raises(FileMistakes) as caught:
+        load_config(write(text))
+    mistake, warning = caught.value.problems
+    assert (mistake.message, mistake.level) == ("someday is not a training option", "error")
+    assert (warning.level, warning.line) == ("warning", 13)
+    assert warning.message.startswith("the file was written by abr-tune 9.9.0; this is ")
+
+
+@pytest.mark.parametrize(
+    ("provenance", "message"),
+    [
+        ("3", "provenance must be a mapping, not 3"),
+        ("{versions: 3}", "versions must be a mapping, not 3"),
+        ("{versions: {torch: [2]}}", "torch must be "),
+        ("{machine: [a]}", "machine must be a mapping"),
+        ("{confirmed: 3}", "confirmed must be a mapping, not 3"),
+        ("{confirmed: {seeds: many, mean: 0.1}}", "seeds must be a whole number, not many"),
+        ("{confirmed: {seeds: 0, mean: 0.1}}", "seeds must be at least 1, not 0"),
+        ("{confirmed: {seeds: 2, mean: good, sd: 1}}", "mean must be a number, not good"),
+        ("{confirmed: {seeds: 2, mean: .nan, sd: -1}}", "mean must be a finite number, not NaN"),
+        ("{data_fingerprint: [1]}", "data_fingerprint must be text"),
+    ],
+)
+def test_damaged_provenance(write: Write, provenance: str, message: str) -> None:
+    text = CONFIG.partition("provenance")[0] + f"provenance: {provenance}\n"
+    with pytest.raises(FileMistakes) as caught:
+        load_config(write(text))
+    assert caught.value.problems[0].message.startswith(message)
+    assert caught.value.problems[0].line == 12
