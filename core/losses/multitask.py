@@ -15,7 +15,7 @@ from core.data.scaling import Scaling
 from core.data.tensors import Batch
 from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
-from core.losses.weights import TermWeights, refuse_signed
+from core.losses.weights import StepWeights, refuse_signed
 from core.models.network import Outputs
 from core.tasks.abr_options import LossOptions, Term
 
@@ -36,7 +36,7 @@ class MultiTaskLoss:
         recall: RecentRecall | None,
         class_names: Sequence[str],
     ) -> None:
-        self.weights = TermWeights(weights, weighting)
+        self.weights = StepWeights(weights, weighting)
         self.settings = settings
         self.recall = recall
         self.class_names = tuple(class_names)
@@ -103,6 +103,12 @@ def _mixed(batch: MixedBatch, first: Mapping[Term, Tensor], second: Mapping[Term
     return {term: batch.share * value + (1 - batch.share) * second[term] for term, value in first.items()}
 
 
+def logit_shift(class_shares: Sequence[float], strength: float) -> Tensor:
+    """(K,) strength * log(share), Menon et al. 2021 (2007.07314); a class that is never drawn stays where it is."""
+    share_K = torch.tensor(class_shares, dtype=torch.float32)
+    return strength * torch.where(share_K > 0, share_K, 1.0).log()
+
+
 def build_loss(
     options: LossOptions,
     scaling: Scaling,
@@ -110,11 +116,12 @@ def build_loss(
     *,
     balance: BalanceOptions | None = None,
     class_names: Sequence[str] = (),
+    class_shares: Sequence[float] = (),
 ) -> MultiTaskLoss:
     """The loss that `options` describe; `class_weights` is (K,), empty for data without classes.
 
-    Class weights change where `balance` says so. Raises ValueError when the weighting of the terms cannot work with
-    one of them.
+    Class weights change where `balance` says so. `class_shares` are those among the recordings that are drawn. Raises
+    ValueError when the weighting of the terms cannot work with one of them.
     """
     focal = options.class_loss == "focal"
     weights = {term: options.weights.of(term) for term in TERMS}
@@ -128,6 +135,7 @@ def build_loss(
             label_smoothing=options.label_smoothing,
             huber_delta=options.huber_delta,
             scaling=scaling,
+            logit_shift_K=logit_shift(class_shares, options.logit_adjustment) if options.logit_adjustment else None,
         ),
         weighting=options.weighting,
         recall=RecentRecall(balance, len(class_weights)) if balance and balance.scheme == "dynamic" else None,

@@ -27,6 +27,8 @@ class TermSettings:
     """Of the focal loss; 0 is cross-entropy."""
     alpha: float = 1.0
     """Factor on the class term; 1 leaves it."""
+    logit_shift_K: Tensor | None = None
+    """What is added to the class logits before the loss, and only there."""
     label_smoothing: float
     huber_delta: float
     """In units of the target's spread."""
@@ -78,8 +80,9 @@ def huber(prediction_B: Tensor, target_B: Tensor, *, spread: float, delta: float
 def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
     if not outputs.class_logits_BK.shape[-1]:
         return outputs.class_logits_BK.sum()
+    shift_K = settings.logit_shift_K
     loss = focal(
-        outputs.class_logits_BK,
+        outputs.class_logits_BK if shift_K is None else outputs.class_logits_BK + shift_K,
         batch.class_B,
         settings.class_weights_K,
         gamma=settings.gamma,

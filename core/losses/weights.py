@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from core.config import WeightingOptions
-from core.losses.methods import WEIGHTINGS
+from core.config import WeightingMethod, WeightingOptions
 from core.losses.scale import FirstAverage
 from core.losses.surgery import Surgery
-from core.losses.weighting import Fixed, Needs
+from core.losses.weighting import DynamicAverage, Famo, Fixed, GradientNorm, Needs, Uncertainty
+
+WEIGHTINGS: Final[Mapping[WeightingMethod, Callable[[WeightingOptions], Fixed]]] = {
+    "fixed": Fixed,
+    "uncertainty": Uncertainty,
+    "dynamic_average": DynamicAverage,
+    "famo": Famo,
+    "gradient_norm": GradientNorm,
+    "pcgrad": Surgery,
+    "mgda": Surgery,
+    "imtl_g": Surgery,
+    "aligned_mtl": Surgery,
+}
+"""Every weighting of the terms, by name."""
 
 
 def refuse_signed(options: WeightingOptions, signed: Sequence[str]) -> None:
@@ -22,7 +34,7 @@ def refuse_signed(options: WeightingOptions, signed: Sequence[str]) -> None:
         raise ValueError(f"a loss that can be negative has no size to be normalised by: {', '.join(signed)}")
 
 
-class TermWeights:
+class StepWeights:
     """A term's fixed weight, over its first average where losses are normalised, times what the method finds.
 
     Gradient surgery combines the gradients of the losses so weighted; the other methods' factors multiply.

@@ -93,7 +93,14 @@ def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int,
     return _Part(
         network=network_for(options, scaling, train),
         scaling=scaling,
-        loss=build_loss(options.loss, scaling, weights, balance=options.balance, class_names=names),
+        loss=build_loss(
+            options.loss,
+            scaling,
+            weights,
+            balance=options.balance,
+            class_names=names,
+            class_shares=_drawn_shares(options.balance, train).tolist(),
+        ),
         train=as_batch(train),
         val=as_batch(val),
     )
@@ -122,6 +129,12 @@ def _draws(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64] | 
     return sampling_probabilities(train.hearing_class, balance, names=train.class_names)
 
 
+def _drawn_shares(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64]:
+    """(K,) expected share of each class among what is drawn."""
+    draw_N = sampling_probabilities(train.hearing_class, balance, names=train.class_names)
+    return class_shares(train.hearing_class, draw_N, len(train.class_names))
+
+
 def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) -> Augmentation | None:
     if not options.noise.level and not options.mixup.probability:
         return None
@@ -136,14 +149,9 @@ def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) 
 def _draw_signals(options: AbrOptions, trains: Sequence[Recordings]) -> dict[str, float]:
     """`draw_share/<CLASS>` and `in_batch/<CLASS>`: expected share of the draws, chance to be in a batch, over folds."""
     names = trains[0].class_names
-    draws = [_draws(options.balance, train) for train in trains]
-    shares = [
-        class_shares(train.hearing_class, draw_N, len(names))
-        for train, draw_N in zip(trains, draws, strict=True)
-        if draw_N is not None
-    ]
-    if not shares:
+    if all(_draws(options.balance, train) is None for train in trains):
         return {}
+    shares = [_drawn_shares(options.balance, train) for train in trains]
     share_K = np.mean(shares, axis=0)
     chance_K = np.mean([presence(each, options.batch_size) for each in shares], axis=0)
     found = {f"draw_share/{name}": float(share) for name, share in zip(names, share_K, strict=True)}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from core.config import MetricReached, OptimizerOptions
-from core.losses.weights import TermWeights
+from core.losses.weights import StepWeights
 from core.metrics import Values
 from core.training.phases import Span
 
@@ -49,7 +49,7 @@ class Loss(Protocol):
         ...
 
     @property
-    def weights(self) -> TermWeights:
+    def weights(self) -> StepWeights:
         """What each term counts in a step."""
         ...
 

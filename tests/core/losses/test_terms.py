@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
+from core.losses.multitask import logit_shift
 from core.losses.terms import TERMS, TermSettings, focal, huber
 from core.models.network import Outputs
 from core.tasks.abr_options import Term
@@ -147,6 +148,20 @@ def test_focal_by_hand() -> None:
     )
     weighted = focal(even_12, torch.tensor([1]), torch.tensor([1.0, 3.0]), gamma=2.0)
     assert_close(weighted, torch.tensor([3 * 0.17329]), rtol=0, atol=3e-5)
+
+
+def test_logit_adjustment_by_hand(batch: Batch, settings: TermSettings) -> None:
+    # Even logits and shares of 3/4 and 1/4: with strength 1 the loss sees the shares themselves.
+    shift_K = logit_shift([0.75, 0.25, 0.0], 1.0)
+    assert_close(shift_K, torch.tensor([math.log(0.75), math.log(0.25), 0.0]))
+    assert_close(shift_K[:2].softmax(0), torch.tensor([0.75, 0.25]))
+    assert_close(logit_shift([0.75, 0.25], 2.0)[1], torch.tensor(2 * math.log(0.25)))
+    outputs = outputs_for(batch)
+    shift_K = logit_shift([0.5, 0.2, 0.1, 0.1, 0.1], 1.0)
+    found = TERMS["class"].numerator(outputs, batch, replace(settings, logit_shift_K=shift_K))
+    moved = replace(outputs, class_logits_BK=outputs.class_logits_BK + shift_K)
+    assert_close(found, TERMS["class"].numerator(moved, batch, settings))
+    assert not torch.isclose(found, TERMS["class"].numerator(outputs, batch, settings))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

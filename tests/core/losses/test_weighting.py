@@ -13,11 +13,10 @@ from torchjd.aggregation import PCGrad
 from torchjd.scalarization import DWA, FAMO, UW
 
 from core.config import WeightingMethod, WeightingOptions
-from core.losses.methods import WEIGHTINGS
 from core.losses.scale import FirstAverage
 from core.losses.surgery import COMBINE, Surgery
 from core.losses.weighting import Adam, DynamicAverage, Famo, Fixed, GradientNorm, Uncertainty
-from core.losses.weights import TermWeights, refuse_signed
+from core.losses.weights import WEIGHTINGS, StepWeights, refuse_signed
 
 ABC = ("a", "b", "c")
 
@@ -247,7 +246,7 @@ def test_first_average_by_hand() -> None:
 
 
 def test_term_weights_multiply_fixed_first_average_and_factor() -> None:
-    weights = TermWeights({"a": 3.0, "b": 0.0, "c": 2.0}, WeightingOptions(method="famo", normalise="first"))
+    weights = StepWeights({"a": 3.0, "b": 0.0, "c": 2.0}, WeightingOptions(method="famo", normalise="first"))
     assert weights.on(ABC) == ("a", "c")
     weights.look({"a": 10.0, "c": 0.5})
     # Normalised losses 0.2 and 4: FAMO's factors are 2 / L / (5 + 1/4) = 1.90476, .0952381.
@@ -256,11 +255,11 @@ def test_term_weights_multiply_fixed_first_average_and_factor() -> None:
 
 
 def test_fixed_weights_do_not_change_and_say_so() -> None:
-    weights = TermWeights({"a": 3.0}, WeightingOptions())
+    weights = StepWeights({"a": 3.0}, WeightingOptions())
     weights.learn({"a": 9.0}, {})
     assert (weights.of(("a",), {}), weights.change) == ({"a": 3.0}, False)
-    assert TermWeights({"a": 3.0}, WeightingOptions(normalise="first")).change
-    assert TermWeights({"a": 3.0}, WeightingOptions(method="pcgrad")).change
+    assert StepWeights({"a": 3.0}, WeightingOptions(normalise="first")).change
+    assert StepWeights({"a": 3.0}, WeightingOptions(method="pcgrad")).change
 
 
 def test_losses_that_can_be_negative_are_refused_where_they_make_no_sense(method: WeightingMethod) -> None:

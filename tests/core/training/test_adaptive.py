@@ -40,7 +40,7 @@ def data(bump_recordings: BumpRecordings) -> AbrDataset:
 
 
 def run_of(data: AbrDataset, **options: Any) -> Run:
-    settings = {"epochs": 4, "batch_size": 8, "optimizer": {"lr": 3e-3}} | options
+    settings = {"epochs": 3, "batch_size": 8, "optimizer": {"lr": 3e-3}} | options
     return build_run(AbrOptions.model_validate(settings), data, seed=4)
 
 
@@ -51,7 +51,7 @@ def reports_of(data: AbrDataset, folder: Path, **options: Any) -> Iterator[Epoch
 def weighted(method: WeightingMethod, normalise: str = "first") -> dict[str, Any]:
     return {
         "loss": {"weighting": {"method": method, "normalise": normalise}},
-        "phases": {"boundaries": (0.25, 0.25, 0.5)},
+        "phases": {"boundaries": (0.34, 0.34, 0.67)},
         "model": {"dropout": 0.3},
     }
 
@@ -78,7 +78,7 @@ def test_interrupted_equals_uninterrupted(options: dict[str, Any], data: AbrData
     plain = [replace(report, seconds=0.0) for report in [*before, *after[1:]]]
     assert plain == [replace(report, seconds=0.0) for report in expected]
     for name in ("model.safetensors", "optimizer.safetensors"):
-        ours, theirs = (folder / "epoch-000004" / name for folder in (parts, whole))
+        ours, theirs = (folder / "epoch-000003" / name for folder in (parts, whole))
         assert ours.read_bytes() == theirs.read_bytes(), name
     if "loss" in options:
         check_weights(expected)
@@ -86,21 +86,30 @@ def test_interrupted_equals_uninterrupted(options: dict[str, Any], data: AbrData
 
 def check_weights(reports: list[EpochReport]) -> None:
     """Every term that is on says what it counted; nothing stops the run."""
-    on = [{"class"}, {"class", "signal", "peak_exist", "peak_latency", "peak_amplitude"}, set(TERMS), set(TERMS)]
+    on = [{"class"}, {"class", "signal", "peak_exist", "peak_latency", "peak_amplitude"}, set(TERMS)]
     for report, terms in zip(reports, on, strict=True):
         weights = {n.removeprefix("weight/"): v for n, v in report.health.items() if n.startswith("weight/")}
         assert set(weights) == terms
         assert all(math.isfinite(value) for value in weights.values())
-    assert not [verdict for verdict in judge(reports, HealthOptions(), {}, 4) if verdict.level == "stop"]
+    assert not [verdict for verdict in judge(reports, HealthOptions(), {}, 3) if verdict.level == "stop"]
+
+
+STILL: dict[str, Any] = {"optimizer": {"lr": 1e-9}, "model": {"dropout": 0.0}, "epochs": 1}
+"""Nothing is learnt at this rate."""
+
+
+@pytest.fixture(scope="module")
+def plain(data: AbrDataset, tmp_path_factory: pytest.TempPathFactory) -> EpochReport:
+    return next(reports_of(data, tmp_path_factory.mktemp("plain"), **STILL))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_losses_are_reported_before_any_weight(method: WeightingMethod, data: AbrDataset, tmp_path: Path) -> None:
+def test_losses_are_reported_before_any_weight(
+    method: WeightingMethod, data: AbrDataset, plain: EpochReport, tmp_path: Path
+) -> None:
     weights = dict.fromkeys(TERMS, 5.0)
     loss = {"weighting": {"method": method, "normalise": "first"}, "weights": weights}
-    still = {"optimizer": {"lr": 1e-9}, "model": {"dropout": 0.0}, "epochs": 1}
-    [found] = reports_of(data, tmp_path / "weighted", loss=loss, **still)
-    [plain] = reports_of(data, tmp_path / "plain", **still)
+    [found] = reports_of(data, tmp_path, loss=loss, **STILL)
     assert not any(name.startswith("weight/") for name in plain.health)
     for term in TERMS:
         assert found.health[f"loss/{term}"] == pytest.approx(plain.health[f"loss/{term}"], rel=1e-4)
@@ -118,7 +127,7 @@ def test_normalised_terms_begin_alike(data: AbrDataset, tmp_path: Path) -> None:
 def test_class_weights_follow_the_recall(data: AbrDataset, tmp_path: Path) -> None:
     options = {"balance": {"scheme": "dynamic"}, "optimizer": {"lr": 1e-9}, "model": {"dropout": 0.0}}
     run = run_of(data, **options)
-    first, second, third, _ = train(run, tmp_path)
+    first, second, third = train(run, tmp_path)
     names = [f"class_weight/{name}" for name in data.folds[0].train.class_names]
     assert [first.health[name] for name in names] == [1.0] * 5
     # Nothing is learnt at this rate: the network's own answers say what the recall is.
@@ -161,8 +170,8 @@ def test_mixup_begins_after_its_metric_was_reached_and_stays(data: AbrDataset, t
         reports = reports_of(data, tmp_path / str(after), augment={"mixup": mixup})
         return [report.health["mixup_share"] for report in reports]
 
-    assert shares(above=-1.0) == [0.0, 1.0, 1.0, 1.0]
-    assert shares(above=1.0) == [0.0] * 4
+    assert shares(above=-1.0) == [0.0, 1.0, 1.0]
+    assert shares(above=1.0) == [0.0] * 3
 
 
 def test_a_metric_that_never_comes_is_told(data: AbrDataset, tmp_path: Path) -> None:
@@ -181,6 +190,17 @@ def test_what_is_drawn_is_reported(data: AbrDataset, tmp_path: Path) -> None:
     assert report.health["in_batch/NÖROPATİ"] == pytest.approx(1 - 0.8**8)
     assert report.health["draw_share/TOTAL"] == report.health["in_batch/TOTAL"] == 0
     assert not any("_share/" in name for name in next(reports_of(data, tmp_path / "natural")).health)
+
+
+def test_logits_are_adjusted_to_what_is_drawn(data: AbrDataset) -> None:
+    def shift(**balance: Any) -> list[float] | None:
+        [learner] = run_of(data, loss={"logit_adjustment": 2.0}, balance=balance).learners
+        return learner.loss.settings.logit_shift_K.tolist()  # type: ignore[attr-defined, no-any-return]
+
+    log = math.log
+    assert shift() == pytest.approx([2 * log(11 / 24), 2 * log(2 / 24), 2 * log(11 / 24), 0, 0])
+    assert shift(sampling="balanced") == pytest.approx([2 * log(1 / 3)] * 3 + [0, 0])
+    assert run_of(data).learners[0].loss.settings.logit_shift_K is None  # type: ignore[attr-defined]
 
 
 def test_alpha_is_a_factor_on_the_class_term(data: AbrDataset, tmp_path: Path) -> None:
