@@ -20,8 +20,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     A user's mistake is one message; a fault of ours leaves its traceback in a log.
     """
+    from abr_tune.cli.passwords import begin_again_without_passwords
     from abr_tune.search.signals import ending_on_signals
 
+    if arguments is None:
+        begin_again_without_passwords()
     # Before anything else: whenever a signal comes, Ray and temporary folders are put away.
     with ending_on_signals(for_good=arguments is None):
         try:

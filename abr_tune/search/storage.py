@@ -35,7 +35,9 @@ SECONDS_BETWEEN_TRIES: Final = 0.5
 PASSWORD: Final = "PGPASSWORD"  # noqa: S105 - the name of an environment variable
 EXTRAS: Final = {"postgresql": "postgresql"}
 """Database -> the extra of this package that installs what speaks to it."""
-UNREADABLE: Final = re.compile(r"://.*@")
+UNREADABLE: Final = re.compile(r"^((?:[\w+]+:)?(?://)?).*@")
+"""Of a URL that cannot be read, what may hold a user and a password."""
+NAMED: Final = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
 Answer = TypeVar("Answer")
 
 
@@ -54,7 +56,7 @@ def without_password(storage: str) -> str:
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError):
-        return UNREADABLE.sub("://...@", storage)
+        return NAMED.sub(r"\1...", UNREADABLE.sub(r"\1...@", storage))
     return _bare(url).render_as_string(hide_password=False)
 
 

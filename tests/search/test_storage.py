@@ -31,6 +31,8 @@ from tests.search.test_driver import without_seconds
         ("postgresql+psycopg://me@db/abr?sslmode=require", "postgresql+psycopg://me@db/abr?sslmode=require"),
         ("sqlite:////tmp/study.db", "sqlite:////tmp/study.db"),
         ("postgresql://me:p@w@db:port/abr", "postgresql://...@db:port/abr"),
+        ("postgresql:me:p@db/abr", "postgresql:...@db/abr"),
+        ("postgresql://db:port/abr?Password=p&x=1", "postgresql://db:port/abr?Password=...&x=1"),
         ("no url at all", "no url at all"),
     ],
 )
