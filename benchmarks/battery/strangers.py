@@ -72,7 +72,7 @@ class Marks:
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
-        self.python = f"open({str(mark)!r}, 'a').write('ran')"
+        self.python = f"__import__('pathlib').Path({str(mark)!r}).write_text('ran')"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (exec, (self.python,))
