@@ -13,7 +13,7 @@ from abr_tune.plan.overrides import option_paths
 from abr_tune.plan.schema import CriterionSection
 from abr_tune.plan.source import Source
 from abr_tune.plan.spread import BESIDE, DISTRIBUTIONS
-from abr_tune.plan.yaml import Loc, parse_value, printable
+from abr_tune.plan.yaml import BY_HAND, Loc, parse_value, printable
 
 
 class Pin(NamedTuple):
@@ -91,6 +91,8 @@ def _split(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise FileMistakes([Problem("", f"{printable(text)} is not key=value")])
+    if key.count(".") > BY_HAND.depth:
+        raise FileMistakes([Problem("", printable(f"{key} is nested deeper than {BY_HAND.depth}"))])
     if key.startswith(("gate.", "constraints.")) and value.lstrip()[:1] in {">", "<", "="}:
         return key.strip(), value.strip()  # to YAML an unquoted > begins a block of text
     return key.strip(), parse_value(value)

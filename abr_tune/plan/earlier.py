@@ -20,7 +20,7 @@ def read_since(source: Source, *, folder: Path, results: Path) -> Path | None:
     written = source.data.get("from")
     if not isinstance(written, str) or not written:
         return None
-    found = next((place for base in (folder, results, Path()) if (place := base / written).is_dir()), None)
+    found = next((place for base in (folder, results, Path()) if _is_folder(place := base / written)), None)
     if found is None:
         names = [run.name for run in runs_in(results)]
         hint = suggest(written, names) or (f"runs there: {', '.join(names[-5:])}" if names else None)
@@ -32,12 +32,14 @@ def read_since(source: Source, *, folder: Path, results: Path) -> Path | None:
 
 def _fault_of(source: Source, run: RunFolder, results: Path) -> tuple[str, str | None] | None:
     """Why nothing can be taken from this folder, and what to do."""
-    try:
+    if not any(_is_file(file) for file in (run.study, run.environment, run.best_config)):
+        return f"{run.path} holds neither a study nor best.yaml", "from needs the folder of a run"
+    try:  # only now: any other folder may hold half a disk
         refuse_links(run.path)
     except UserError as refused:
         return str(refused), None
-    if not (run.study.is_file() or run.environment.is_file() or run.best_config.is_file()):
-        return f"{run.path} holds neither a study nor best.yaml", "from needs the folder of a run"
+    except OSError as fault:
+        return f"{run.path} cannot be looked through: {fault.strerror}: {fault.filename}", None
     if run.path.resolve() == (results / str(source.data.get("name"))).resolve():
         return f"{run.path} is this run itself", "a run of the same name goes on by itself; leave from out"
     described = read(run.plan, limits=WRITTEN_OUT).data if run.plan.is_file() else None
@@ -45,3 +47,19 @@ def _fault_of(source: Source, run: RunFolder, results: Path) -> tuple[str, str |
     if task is not None and task != source.data["task"]:
         return f"{run.path} is a run of task {task}, not of {source.data['task']}", None
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    """As `is_dir`; False also where one may not look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    """As `is_file`; False also where one may not look."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -57,7 +57,11 @@ def warn_of_files(source: Source, data: Any, folder: Path) -> None:
         if not isinstance(path, Path):
             continue
         place = folder / path
-        if not place.exists():
+        try:
+            missing = not place.exists()
+        except (OSError, ValueError):  # a name too long for a file, or a folder nobody may look into
+            missing = True
+        if missing:
             source.warn(("data", field.alias or name), f"there is no file {place} here", _near(place))
         elif place.is_dir():
             source.warn(("data", field.alias or name), f"{place} is a folder, not a file")

@@ -28,7 +28,7 @@ AS_PROCESSES: Final = 40
 SECONDS: Final = 1.0
 BOUNDED: Final = ("sh", "-c", 'ulimit -v 524288; ulimit -t 10; exec "$0" "$@"')
 """512 MiB of address space, of which the interpreter and its libraries take a good part, and 10 seconds."""
-TYPOS: Final = 0.2
+TYPOS: Final = 0.1
 """Share of all typos that is tried here; `benchmarks/battery/typos.py` tries all."""
 RIGHT: Final = 0.95
 

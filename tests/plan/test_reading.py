@@ -221,3 +221,25 @@ def test_what_this_machine_lacks_is_a_warning_in_its_place(small: Small) -> None
 def test_a_limit_of_memory_without_its_unit(small: Small, mistakes: Mistakes) -> None:
     [problem] = mistakes(small("limits: {memory: 10}\n"))
     assert problem.message == "memory must have a unit, such as 2GiB: 10 is 10 bytes, and no training runs in that"
+
+
+@pytest.mark.parametrize("key", ["budget", "data", "health", "gate", "search", "train", "a"])
+def test_a_key_of_the_command_line_is_not_nested_without_end(small: Small, mistakes: Mistakes, key: str) -> None:
+    [problem] = mistakes(small(), f"{key}{'.a' * 20_000}=1")
+    assert problem.message.endswith("is nested deeper than 32")
+    assert len(str(problem)) < 500
+
+
+def test_from_a_folder_that_is_no_run_looks_through_none_of_it(small: Small, mistakes: Mistakes) -> None:
+    [problem] = mistakes(small("from: /\n"))
+    assert (problem.message, problem.hint) == (
+        "/ holds neither a study nor best.yaml",
+        "from needs the folder of a run",
+    )
+    [problem] = mistakes(small(f"from: {'x' * 300}\n"))
+    assert problem.message.startswith("xxx")
+
+
+def test_recordings_under_a_name_that_no_file_can_have(small: Small) -> None:
+    [warning] = load_plan(small(data=("{source: simulated, train: 300}", f"{{source: {'x' * 300}.npz}}"))).warnings
+    assert warning.message.startswith("there is no file ")
