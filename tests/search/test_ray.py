@@ -12,7 +12,7 @@ import pytest
 
 from abr_tune.plan.plan import Budget, Confirm, Plan, Pruner, Resources, StartPoint
 from abr_tune.search.archive import read_records
-from abr_tune.search.events import EpochDone, Event, TrialStarted
+from abr_tune.search.events import EpochDone, Event, TrialPaused, TrialStarted
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, Training, search, train_all
 from abr_tune.trial import read_history
@@ -66,6 +66,34 @@ def test_a_killed_worker_goes_on_under_the_same_number(cluster: Cluster, tmp_pat
     epochs = [event.report.epoch for event in events if isinstance(event, EpochDone) and event.number == 0]
     assert epochs == [1, 2, 3, 4, 5, 6]
     assert [report.epoch for report in read_history(tmp_path / "trials/0/history.jsonl")] == epochs
+
+
+def test_a_worker_killed_as_its_trial_pauses_or_lies_idle_costs_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """Killed by the driver itself in the middle of hearing of a pause: the next trial lands on a dead worker."""
+    events: list[Event] = []
+    pids: dict[int, int] = {}
+    killed: list[int] = []
+
+    def kill(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, EpochDone):
+            pids[event.number] = int(event.report.health["pid"])
+        elif isinstance(event, TrialPaused) and len(killed) < 2:
+            killed.append(pids[event.number])
+            os.kill(killed[-1], signal.SIGKILL)
+
+    pruner = Pruner(kind="successive_halving", min_epochs=2, reduction=2)
+    chosen = plan(train={"epochs": 6, "act": "where"}, budget=Budget(trials=6), pruner=pruner, confirm=Confirm(top=1))
+    records = run(chosen, tmp_path, cluster, dataset=make_data(), listener=kill).records
+    assert len(set(killed)) == 2
+    assert [record.number for record in records] == list(range(6))
+    assert "failed" not in {record.state for record in records}
+    for record in records:
+        epochs = [
+            event.report.epoch for event in events if isinstance(event, EpochDone) and event.number == record.number
+        ]
+        assert epochs == list(range(1, record.epochs + 1))
+        assert len(read_history(tmp_path / f"trials/{record.number}/history.jsonl")) == record.epochs
 
 
 def test_ranking_waits_for_its_ruling(cluster: Cluster, tmp_path: Path) -> None:
