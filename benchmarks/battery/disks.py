@@ -19,10 +19,10 @@ APART: Final = "ABR_TUNE_BATTERY_APART"
 BALLAST: Final = "ballast"
 
 
-def apart(part: str) -> Iterator[Row] | None:
-    """The rows of a part run where mounts are its own and end with it; None where this is such a process already.
+def apart(part: str) -> list[Row] | None:
+    """The rows of a part run where mounts are its own and end with it.
 
-    Nothing where the machine does not let one have such mounts.
+    None where this is such a process already, and where the machine does not let one have such mounts.
     """
     if APART in os.environ or shutil.which("unshare") is None:
         return None
@@ -32,8 +32,13 @@ def apart(part: str) -> Iterator[Row] | None:
         return None
     command = [*unshare, sys.executable, "-m", "benchmarks.faults", "--part", part]
     environment = os.environ | {APART: "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return (Row(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    rows = [Row(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        rows.append(Row(fault=part, times=0, promised="the part runs to its end", happened=last, holds=False))
+    return rows
 
 
 def may_mount() -> bool:

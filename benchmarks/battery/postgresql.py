@@ -142,7 +142,9 @@ def _refused(folder: Path, inline: Quarry, server: Server) -> Row:
     told = tried = 0
     for number, (refusing, word) in enumerate(REFUSALS.values()):
         with refusing(server, server.url) as url:
-            ending = inline.run(folder / str(number), *INLINE, "--storage", url).live()
+            struck = inline.run(folder / str(number), *INLINE, "--storage", url)
+            ending = struck.live()
+            struck.lives.left_lying()
         tried += 1
         told += ending.told(5, word) and not any(secret.decode() in ending.said for secret in SECRETS)
     return Row(

@@ -26,6 +26,7 @@ from benchmarks.battery.struck_checkpoints import damaged_checkpoints
 
 AS_IN_PEACE: Final = "then as in an uninterrupted run"
 FULL: Final = "No space left on device"
+SFTP: Final = Path("/usr/lib")
 HOLD: Final = """
 import sqlite3, sys, time
 held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
@@ -161,28 +162,24 @@ def _hold(struck: Struck, seconds: float) -> subprocess.Popen[str]:
 def _network(folder: Path, inline: Quarry) -> Iterator[Row]:
     """Mount tables of other machines are for the tests; here what this machine can really mount."""
     fault, promised = "SQLite on a network filesystem (sshfs)", "exit 4 with the remedy, nothing written"
-    programs = [shutil.which("sshfs"), next(map(str, SFTP.glob("*/sftp-server")), None)]
+    programs = [shutil.which("sshfs"), next(map(str, SFTP.glob("*/sftp-server")), shutil.which("sftp-server"))]
     if not (may_mount() and all(programs)):
         said = "not tried: sshfs and its server are not installed (Debian: sshfs, openssh-sftp-server)"
         yield Row(fault=fault, times=0, promised=promised, happened=said, holds=False)
         return
     far, near = folder / "far", folder / "near"
     with _mounted(str(programs[0]), str(programs[1]), far, near):
-        endings = [inline.run(folder / "n", *INLINE, out=near).live(), _elsewhere(inline, folder, near)]
+        here = inline.run(folder / "n", *INLINE, out=near)
+        there = inline.run(folder / "e", *INLINE, "--storage", f"sqlite:///{near}/study.db")
+        endings = [each.live() for each in (here, there)]
+        for each in (here, there):
+            each.lives.left_lying()
         left = [path.name for path in far.rglob("*")]
     told = sum(each.told(4, "SQLite's locks do not hold there", "postgresql+psycopg://") for each in endings)
     said = f"{told} of {len(endings)} told, {len(left)} files written there"
     yield Row(
         fault=fault, times=len(endings), promised=promised, happened=said, holds=told == len(endings) and not left
     )
-
-
-SFTP: Final = Path("/usr/lib")
-
-
-def _elsewhere(inline: Quarry, folder: Path, near: Path) -> Ending:
-    """Only the study is to lie there."""
-    return inline.run(folder / "e", *INLINE, "--storage", f"sqlite:///{near}/study.db").live()
 
 
 @contextmanager

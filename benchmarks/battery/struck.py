@@ -52,8 +52,7 @@ class Struck:
         """Start it, strike at a moment of its life if that is wanted, and let it end by itself."""
         said = self.lives.folder / "said.txt"
         before = said.stat().st_size if said.exists() else 0
-        life = self.lives.start(loaded="inline" in self.lives.words)
-        self.lives.sessions.add(life.pid)
+        life = self.lives.start(loaded=bool(self.lives.loaded))
         began = time.monotonic()
         if strike is not None and _reached(life, moment):
             strike()
@@ -120,7 +119,9 @@ def quarry(folder: Path, space: Mapping[str, Any] = SPACE, words: tuple[str, ...
     if code := lives.live():
         said = (folder / "p/said.txt").read_text(encoding="utf-8")
         raise ValueError(f"the run that was left in peace ended with {code}: {said}")
-    return Quarry(file, Story.of(lives))
+    whole = Story.of(lives)
+    lives.left_lying()
+    return Quarry(file, whole)
 
 
 def _lives(file: Path, folder: Path, words: tuple[str, ...], seed: int, out: Path | None = None) -> Lives:
@@ -129,6 +130,7 @@ def _lives(file: Path, folder: Path, words: tuple[str, ...], seed: int, out: Pat
         folder=folder,
         words=(str(file), "--out", str(out or folder), "--trust-code", *words),
         run=(out or folder) / name,
+        loaded=float("inline" in words),
         chance=random.Random(seed),
     )
 

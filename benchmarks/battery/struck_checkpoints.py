@@ -150,8 +150,7 @@ def _loaded(folder: Path, run: Any) -> int | None:
 def _in_a_run(struck: Struck, name: str, *, both: bool) -> Row:
     """Killed in its second trial, whose checkpoints are then damaged: what is logged, heard, and kept."""
     checkpoints = struck.run / "trials/1/checkpoint"
-    inline = "inline" in struck.lives.words
-    struck.lives.die(struck.lives.seen("trials/1/checkpoint/epoch-000002"), group=True, loaded=inline)
+    struck.lives.die(struck.lives.seen("trials/1/checkpoint/epoch-000002"), group=True)
     newest = sorted(path for path in checkpoints.glob("epoch-*"))
     for path in newest if both else newest[-1:]:
         _flipped("model.safetensors")(path)
@@ -162,6 +161,7 @@ def _in_a_run(struck: Struck, name: str, *, both: bool) -> Row:
     epochs = [json.loads(line)["epoch"] for line in (struck.run / "trials/1/history.jsonl").read_text().splitlines()]
     once = epochs == list(range(1, EPOCHS + 1))
     same = _timeless(struck.run) == _timeless(struck.whole.run)
+    struck.lives.left_lying()
     return Row(
         fault=f"a run whose checkpoints are damaged, {name}",
         times=int(bool(newest)),
