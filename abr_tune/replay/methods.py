@@ -104,9 +104,8 @@ def _driven(
         return snapped[0]
 
     study = MemoryStudy()
-    driver = Driver(
-        plan, study, Path("nowhere"), lambda _event: None, proposer=proposer, baseline=ground.trivial if rules else None
-    )
+    trivial = {plan.objective.metric: ground.trivial} if rules and ground.trivial is not None else {}
+    driver = Driver(plan, study, Path("nowhere"), lambda _event: None, proposer=proposer, baselines=trivial)
     played = simulate(
         driver,
         lambda key: snapped[0].taken[key],

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from abr_tune.limits import noted
 from abr_tune.plan.overrides import ImpossibleOptions
@@ -38,6 +38,7 @@ from core.report import EpochReport
 EndedBy = Literal["budget", "time", "failures", "signal", "no_improvement", "elsewhere"]
 """failures: nothing but failed trials came of the search, or as many of them as its whole budget; elsewhere: the first
 driver ended the search for all that had joined it."""
+NO_BASELINES: Final[Mapping[str, float]] = {}
 
 
 class Driver:
@@ -57,7 +58,7 @@ class Driver:
         interrupted: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         proposer: Callable[[Setting], Proposer] | None = None,
-        baseline: float | None = None,
+        baselines: Mapping[str, float] = NO_BASELINES,
         earlier: Earlier | None = None,
     ) -> None:
         self._plan = plan
@@ -72,7 +73,7 @@ class Driver:
         self._field = Field(plan.pruner, plan.objectives)
         self._proposals = Proposals(plan, rungs, proposer, earlier)
         self._spending = Spending(plan, clock)
-        self._trust = Trust(plan, baseline, keep=study.note)
+        self._trust = Trust(plan, baselines.get(plan.objective.metric), keep=study.note)
         self._roster = Roster()
         self._retries = Retries(clock)
         self._ahead: Job | None = None
@@ -87,6 +88,8 @@ class Driver:
             spending=self._spending,
             trust=self._trust,
             roster=self._roster,
+            health=plan.health,
+            baselines=baselines,
         )
         self._contest = Contest(plan, self._field, self._spending, self._trust, self._roster, self._others)
         with study.turn():

@@ -142,9 +142,8 @@ def search(
             study.share(join=join)
         for sentence in set_strays_aside(folder, there, study.next_number):
             say(sentence)
-        baseline = baselines.get(plan.objective.metric)
         driver = Driver(
-            plan, study, folder, tell, interrupted=lambda: bool(interruption), baseline=baseline, earlier=earlier
+            plan, study, folder, tell, interrupted=lambda: bool(interruption), baselines=baselines, earlier=earlier
         )
         engine = Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
         engine.run(driver, shared, interruption)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from abr_tune.runs import RunFolder
 from abr_tune.search.ending import OpenTrial, observation
-from abr_tune.search.events import AlarmRaised
+from abr_tune.search.events import AlarmRaised, TrialRecord
 from abr_tune.search.ledger import StoredTrial
 from abr_tune.search.proposals import Proposals
 from abr_tune.search.pruning import Field
@@ -17,7 +17,9 @@ from abr_tune.search.roster import Roster
 from abr_tune.search.spending import Spending
 from abr_tune.search.trust import Trust
 from abr_tune.trial import HISTORY, read_history
-from core.health.odds import State
+from core.health import HealthOptions, judge
+from core.health.odds import State, state_of
+from core.report import EpochReport
 
 OPEN: Final = frozenset({"running", "waiting"})
 """States of trials that have not ended."""
@@ -36,6 +38,9 @@ class Others:
     spending: Spending
     trust: Trust
     roster: Roster
+    health: HealthOptions
+    baselines: Mapping[str, float]
+    """Trivial scores, by which the rules judge."""
     away: dict[int, int] = dataclasses.field(default_factory=dict)
     """Trials that another driver trains -> epochs they had when last heard of."""
 
@@ -110,6 +115,7 @@ class Others:
             cleared=record.epochs if record.state == "waiting" or stored.parked else 0,
             seconds={report.epoch: report.seconds for report in history},
             audited=record.audited,
+            states=self._states(history, record),
         )
         known = [report for report in history if report.complete and report.epoch == record.epochs]
         trial.last = known[-1] if known else None
@@ -118,3 +124,13 @@ class Others:
             trial.stage = "paused"
             self.field.wait(record.number)
         return trial
+
+    def _states(self, history: Sequence[EpochReport], record: TrialRecord) -> set[State]:
+        """The states of health that whoever trained it before saw it in."""
+        length = self.length(record.params)
+        seen = (history[:count] for count in range(1, len(history) + 1) if history[count - 1].epoch <= record.epochs)
+        return {
+            state_of(reports[-1], judge(reports, self.health, self.baselines, length), length)
+            for reports in seen
+            if reports[-1].complete
+        }

@@ -26,8 +26,7 @@ class Trust:
 
     A trial is spared when it is audited, or when runs in its state often end well. NaN, infinity and limits spare
     nobody. What it knows of ended trials it hears from `ended`, those of earlier processes included, in the order in
-    which they ended. Of a trial that a later process goes on with, only the states from then on are known: the run is
-    counted in fewer states, good and bad ones alike.
+    which they ended.
     """
 
     def __init__(

@@ -47,7 +47,8 @@ class MortalStudy(Study):
 
     def __init__(self, folder: Path, chosen: Plan, dies: Callable[[], str | None]) -> None:
         self._dies: Callable[[], str | None] = lambda: None
-        super().__init__(sqlite_url(folder / "study.db"), chosen.name, chosen.objectives)
+        # A clock that stands still: on a busy machine there are no more writes than on an idle one.
+        super().__init__(sqlite_url(folder / "study.db"), chosen.name, chosen.objectives, clock=lambda: 0.0)
         self._dies = dies
 
     def _write(self, change: Any) -> Any:
@@ -70,7 +71,7 @@ def train(chosen: Plan, folder: Path, dies: Callable[[], str | None] = lambda: N
     folder.mkdir(exist_ok=True)
     study = MortalStudy(folder, chosen, dies)
     try:
-        driver = Driver(chosen, study, folder, lambda _event: None)
+        driver = Driver(chosen, study, folder, lambda _event: None, baselines=BASELINES)
         shared = Shared(
             task=chosen.task,
             dataset=None,
@@ -177,6 +178,32 @@ def test_whatever_proposes_and_ranks_finds_its_way_again(tmp_path: Path, sampler
         records, lives = train(chosen, tmp_path / "run", killed_at(4, "after")), lives + 1
     assert lives > 2
     assert without_seconds(records) == without_seconds(whole)
+
+
+def states(folder: Path, chosen: Plan) -> list[tuple[str, ...]]:
+    study = Study(sqlite_url(folder / "study.db"), chosen.name, chosen.objectives)
+    try:
+        return [stored.states for stored in study.stored()]
+    finally:
+        study.close()
+
+
+def test_the_states_of_health_a_trial_was_seen_in_survive_its_driver(tmp_path: Path) -> None:
+    """What stops are worth is learnt from them: a search that goes on must not learn otherwise."""
+    chosen = plan(
+        pruner=PROMOTING,
+        train={"epochs": 12},
+        budget=Budget(trials=4),
+        confirm=Confirm(top=1),
+        start_from=(StartPoint("slow", {"lr": 0.03, "power": 0.1}),),
+        audit=0.5,
+    )
+    assert train(chosen, tmp_path / "whole") is not None
+    while train(chosen, tmp_path / "run", killed_at(3, "after")) is None:
+        pass
+    whole = states(tmp_path / "whole", chosen)
+    assert max(map(len, whole)) > 1
+    assert states(tmp_path / "run", chosen) == whole
 
 
 def test_epochs_that_are_trained_again_are_not_spent_twice(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_worker_that_obeyed_before_the_odds_were_known_is_called_back() -> Non
 def test_a_trial_called_back_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     chosen = plan(start_from=(COLLAPSING,), budget=Budget(trials=1), train={"epochs": 10})
     study = Study(sqlite_url(tmp_path / "study.db"), chosen.name, chosen.objectives)
-    driver = Driver(chosen, study, tmp_path, lambda _event: None, baseline=BASELINES[METRIC])
+    driver = Driver(chosen, study, tmp_path, lambda _event: None, baselines=BASELINES)
 
     def train(job: Job) -> None:
         given = {"seed": job.seed, "folder": job.folder, "since": job.since, "leave": job.leave}
