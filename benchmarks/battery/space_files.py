@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ AS_PROCESSES: Final = 40
 SECONDS: Final = 1.0
 BOUNDED: Final = ("sh", "-c", 'ulimit -v 524288; ulimit -t 10; exec "$0" "$@"')
 """512 MiB of address space, of which the interpreter and its libraries take a good part, and 10 seconds."""
+LONGEST: Final = 60.0
+"""Seconds of wall after which a process is taken to wait for ever."""
 TYPOS: Final = 0.1
 """Share of all typos that is tried here; `benchmarks/battery/typos.py` tries all."""
 RIGHT: Final = 0.95
@@ -120,7 +123,10 @@ def apart(what: str, folder: Path, path: Path) -> Reply:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
+        clock = threading.Timer(LONGEST, process.kill)
+        clock.start()
         _, status, used = os.wait4(process.pid, 0)
+        clock.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
     text = said.read_text(encoding="utf-8", errors="replace")
     return Reply(
