@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +27,7 @@ QUIET: Final = (
     "--no-pings --disable-popup-blocking"
 )
 REQUESTED: Final = "URL_REQUEST_START_JOB"
+NOBODY: Final = "not an origin"
 
 
 class Elements(HTMLParser):
@@ -58,7 +58,7 @@ class Visit:
     dom: str
     """The page after its scripts have run."""
     asked: tuple[str, ...]
-    """Addresses that were asked for, the page's own included; without those the browser asks for by itself."""
+    """Addresses that the page, or what it opened, asked for."""
 
     def elsewhere(self, *own: str) -> list[str]:
         """What was asked of others than the servers `own`, given as `host:port`."""
@@ -70,17 +70,6 @@ INNER: Final = frozenset({"file", "data", "blob", "about", "chrome", "devtools"}
 
 def visit(url: str, *, seconds: float = 8) -> Visit:
     """Open a page, let it work for so long of its own time, and say what it is then."""
-    found = _opened(url, seconds)
-    return Visit(found.dom, tuple(each for each in found.asked if urlsplit(each).hostname not in _of_its_own()))
-
-
-@cache
-def _of_its_own() -> frozenset[str | None]:
-    """Hosts that the browser asks without being told to, as it does beside an empty page."""
-    return frozenset(urlsplit(url).hostname for url in _opened("data:text/html,empty", 3).asked)
-
-
-def _opened(url: str, seconds: float) -> Visit:
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as scratch:
         log = Path(scratch) / "net.json"
         command = [str(CHROMIUM), *QUIET.split(), f"--user-data-dir={scratch}/profile", f"--log-net-log={log}"]
@@ -89,8 +78,11 @@ def _opened(url: str, seconds: float) -> Visit:
         text = log.read_text(encoding="utf-8").rstrip().rstrip(",")
         known = json.loads(text if text.endswith("}") else f"{text}]}}")
     kind = known["constants"]["logEventTypes"][REQUESTED]
-    urls = [event["params"]["url"] for event in known["events"] if event["type"] == kind and "url" in _said(event)]
-    return Visit(done.stdout, tuple(dict.fromkeys(urls)))
+    events = (_said(event) for event in known["events"] if event["type"] == kind)
+    # What the browser asks for by itself, models and updates, has no page behind it.
+    return Visit(
+        done.stdout, tuple(dict.fromkeys(e["url"] for e in events if e.get("initiator") not in {None, NOBODY}))
+    )
 
 
 def _said(event: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ confirm: {{top: 0}}
 objective: {{maximize: {METRIC}}}
 """
 WEIGHT: Final = "loss.weights.class"
-SECONDS: Final = 20.0
+SECONDS: Final = 60.0
 """That one command may take here."""
 TARGET: Final = Target(mean=1.0, sd=1.0, low=0.0, high=2.0)
 SCALING: Final = Scaling(
@@ -130,7 +130,7 @@ def watched(
         text=True,
     )
     try:
-        told, _ = asked.communicate(timeout=SECONDS * 4)
+        told, _ = asked.communicate(timeout=SECONDS * 10)
     except subprocess.TimeoutExpired:
         asked.kill()
         told, _ = asked.communicate()
