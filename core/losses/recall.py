@@ -28,6 +28,7 @@ class RecentRecall:
         known_B = (class_B >= 0).float()
         hit_B = (logits_BK.detach().argmax(-1) == class_B).float()
         index_B = class_B.clamp_min(0)
+        self.seen_K, self.hits_K = self.seen_K.to(index_B.device), self.hits_K.to(index_B.device)
         self.seen_K.index_add_(0, index_B, known_B)
         self.hits_K.index_add_(0, index_B, known_B * hit_B)
 

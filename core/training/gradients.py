@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,7 +43,10 @@ def gather(learner: Learner, batches: Sequence[Any], terms: Sequence[str]) -> Ga
     on = weights.on(terms)
     if unknown := weights.unknown(on):
         weights.look(losses_now(learner, batches, unknown, denominators))
-    return GATHER[weights.needs](learner, batches, on, denominators)
+    needs = weights.needs
+    if needs in {"norms", "gradients"} and not _trainable(learner.shared):
+        needs = "nothing"  # all that the terms share is frozen
+    return GATHER[needs](learner, batches, on, denominators)
 
 
 def losses_now(
@@ -87,7 +90,7 @@ def _with_norms(learner: Learner, batches: Sequence[Any], terms: Sequence[str], 
     """As `_together`, and how long each term's own gradient is on the last shared layer."""
     loss = learner.loss
     weights = loss.weights.of(terms, {})
-    layer = last_layer(learner.shared)
+    layer = last_layer(_trainable(learner.shared))
     numerators: Parts = {}
     rows: Parts = {}
     for batch in batches:
@@ -106,10 +109,10 @@ def _term_by_term(learner: Learner, batches: Sequence[Any], terms: Sequence[str]
     """A backward pass for each term: on the shared weights their gradients are combined, elsewhere added."""
     loss = learner.loss
     weights = loss.weights.of(terms, {})
-    shared = list(learner.shared)
-    own = [each for each in learner.network.parameters() if all(each is not other for other in shared)]
+    shared = _trainable(learner.shared)
+    own = [each for each in _trainable(learner.network.parameters()) if all(each is not other for other in shared)]
     numerators: Parts = {}
-    rows_NP = torch.zeros(len(terms), sum(each.numel() for each in shared))
+    rows_NP = shared[0].new_zeros(len(terms), sum(each.numel() for each in shared))
     for batch in batches:
         parts = _forward(learner, batch, terms)
         values = loss.values(parts, denominators)
@@ -120,7 +123,7 @@ def _term_by_term(learner: Learner, batches: Sequence[Any], terms: Sequence[str]
             _accumulate(own, found[len(shared) :])
         _add(numerators, parts)
     factors = loss.weights.combine((rows_NP @ rows_NP.T).tolist())
-    _hand_out(torch.tensor(factors) @ rows_NP, shared)
+    _hand_out(rows_NP.new_tensor(factors) @ rows_NP, shared)
     counted = {term: weights[term] * factor for term, factor in zip(terms, factors, strict=True)}
     return Gathered(numerators=numerators, denominators=denominators, weights=counted)
 
@@ -139,6 +142,10 @@ def last_layer(shared: Sequence[nn.Parameter]) -> nn.Parameter:
         if parameter.ndim > 1:
             return parameter
     raise ValueError("the network says of no weights that its terms share them")
+
+
+def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _forward(learner: Learner, batch: Any, terms: Sequence[str]) -> Parts:
@@ -163,7 +170,7 @@ def _present(
 
 
 def _flat(gradient: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros(like.numel()) if gradient is None else gradient.reshape(-1)
+    return like.new_zeros(like.numel()) if gradient is None else gradient.reshape(-1)
 
 
 def _accumulate(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:

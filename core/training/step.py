@@ -103,6 +103,7 @@ def _learn(learner: Learner, batches: Sequence[Any], step: Step, gathered: Gathe
     if weights.needs == "losses":
         seen = losses_now(learner, batches, list(before), gathered.denominators)
     elif weights.needs == "norms":
+        before = {term: loss for term, loss in before.items() if term in gathered.norms}
         sizes = torch.stack([gathered.norms[term] for term in before]).tolist() if before else []
         seen = dict(zip(before, sizes, strict=True))
     if all(map(math.isfinite, seen.values())):

@@ -1,5 +1,6 @@
 """Gradients under every weighting: micro-batches add up, surgery is the library's, broken steps teach nothing."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
@@ -176,6 +177,22 @@ def test_one_term_alone_is_trained_as_under_fixed(method: WeightingMethod, table
     assert ours.keys() == plain.keys()
     for name, gradient in plain.items():
         assert torch.allclose(ours[name], gradient, rtol=1e-4, atol=1e-7), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("frozen", ["some", "all"])
+def test_frozen_weights_are_left_alone(frozen: str, method: WeightingMethod, table: Recordings) -> None:
+    learner = learner_of(table, method, weighting={"normalise": "first"})
+    still = learner.shared if frozen == "all" else [*learner.shared[:3], *learner.network.class_head.parameters()]
+    for parameter in still:
+        parameter.requires_grad_(False)
+    before = [parameter.clone() for parameter in still]
+    for _ in range(2):
+        found = step(learner, [10, 14])
+        assert found.broken is None
+        assert all(math.isfinite(weight) for weight in found.weights.values())
+    assert all(torch.equal(old, new) for old, new in zip(before, still, strict=True))
+    assert learner.network.threshold_head.body[1].weight.grad.any()  # type: ignore[union-attr, index]
 
 
 def test_a_network_without_shared_weights_is_told_of() -> None:
