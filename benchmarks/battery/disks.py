@@ -70,6 +70,10 @@ class Disk:
         """Make room again."""
         (self.place / BALLAST).unlink(missing_ok=True)
 
+    def only_read(self) -> None:
+        """Let nothing more be written."""
+        subprocess.run(["mount", "-o", "remount,ro", str(self.place)], check=True)
+
     def grow(self, size: str) -> None:
         """Give it another size, such as `64m`."""
         subprocess.run(["mount", "-o", f"remount,size={size}", str(self.place)], check=True)

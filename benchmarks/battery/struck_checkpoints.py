@@ -44,7 +44,7 @@ NAMES: Final = ("state.json", "model.safetensors", "optimizer.safetensors")
 def damaged_checkpoints(folder: Path, quarry: Callable[..., Quarry]) -> Iterator[Row]:
     """Every way to damage the newest checkpoint of a training, and the same in a whole run."""
     yield _each(folder / "one")
-    yield _killed(folder / "kills")
+    yield killed(folder / "kills", kills=KILLS)
     for name, words, both in (("inline", INLINE, False), ("under Ray, both of them", ON_RAY, True)):
         known = quarry(folder / f"q{both:d}", SPACE, words)
         yield _in_a_run(known.run(folder / f"r{both:d}", *words), name, both=both)
@@ -97,12 +97,12 @@ def _run(data: Any) -> Any:
     return build_run(AbrOptions.model_validate({"epochs": EPOCHS, "model": {"size": "tiny"}}), data, seed=1)
 
 
-def _killed(folder: Path) -> Row:
+def killed(folder: Path, *, kills: int) -> Row:
     """Processes that do nothing but write checkpoints, each killed at some moment of it."""
     context, chance = multiprocessing.get_context("fork"), random.Random(5)
     run = _run(_data())
-    kills = unreadable = lost = leftovers = 0
-    for number in range(KILLS):
+    struck = unreadable = lost = leftovers = 0
+    for number in range(kills):
         place = folder / str(number)
         place.mkdir(parents=True)
         said, saying = context.Pipe(duplex=False)
@@ -113,7 +113,7 @@ def _killed(folder: Path) -> Row:
         time.sleep(chance.uniform(0, 0.1))
         os.kill(writer.pid or 0, signal.SIGKILL)
         writer.join()
-        kills += writer.exitcode == -signal.SIGKILL
+        struck += writer.exitcode == -signal.SIGKILL
         while said.poll():
             try:
                 acknowledged = said.recv()
@@ -125,7 +125,7 @@ def _killed(folder: Path) -> Row:
         leftovers += any(place.glob(".new-*"))
     return Row(
         fault="kill -9 while a checkpoint is written",
-        times=kills,
+        times=struck,
         promised="always readable, none lost that was said to be written, nothing left half written",
         happened=f"{unreadable} unreadable, {lost} lost, {leftovers} half written ones left",
         holds=not (unreadable or lost or leftovers),
