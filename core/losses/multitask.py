@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,9 +69,9 @@ class MultiTaskLoss:
             total = total + weights[term] * value
         return total
 
-    def watch(self, outputs: Outputs, batch: Batch) -> None:
-        """See what is predicted while training; mixed recordings have no one class."""
-        if self.recall is not None and not isinstance(batch, MixedBatch):
+    def watch(self, outputs: Outputs, batch: Batch, terms: Collection[Term]) -> None:
+        """See what is predicted while `terms` are trained; mixed recordings have no one class."""
+        if self.recall is not None and "class" in terms and not isinstance(batch, MixedBatch):
             self.recall.watch(outputs.class_logits_BK, batch.class_B)
 
     def epoch_ended(self) -> None:

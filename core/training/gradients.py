@@ -44,8 +44,9 @@ def gather(learner: Learner, batches: Sequence[Any], terms: Sequence[str]) -> Ga
     if unknown := weights.unknown(on):
         weights.look(losses_now(learner, batches, unknown, denominators))
     needs = weights.needs
-    if needs in {"norms", "gradients"} and not _trainable(learner.shared):
-        needs = "nothing"  # all that the terms share is frozen
+    if needs in {"norms", "gradients"}:
+        _check_shared(learner.shared)
+        needs = needs if _trainable(learner.shared) else "nothing"  # all that the terms share is frozen
     return GATHER[needs](learner, batches, on, denominators)
 
 
@@ -137,11 +138,13 @@ GATHER: Final[Mapping[Needs, Callable[[Learner, Sequence[Any], Sequence[str], Pa
 
 
 def last_layer(shared: Sequence[nn.Parameter]) -> nn.Parameter:
-    """The last of the shared weights that is no vector of biases or norms; raises ValueError when there is none."""
-    for parameter in reversed(shared):
-        if parameter.ndim > 1:
-            return parameter
-    raise ValueError("the network says of no weights that its terms share them")
+    """The last of the shared weights that is no vector of biases or norms, or else the last."""
+    return next((parameter for parameter in reversed(shared) if parameter.ndim > 1), shared[-1])
+
+
+def _check_shared(shared: Sequence[nn.Parameter]) -> None:
+    if not shared:
+        raise ValueError("this weighting of the terms needs to know which weights they share; the learner names none")
 
 
 def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
@@ -150,7 +153,7 @@ def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 def _forward(learner: Learner, batch: Any, terms: Sequence[str]) -> Parts:
     outputs = learner.network(batch)
-    learner.loss.watch(outputs, batch)
+    learner.loss.watch(outputs, batch, terms)
     return dict(learner.loss.numerators(outputs, batch, terms))
 
 

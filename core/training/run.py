@@ -53,8 +53,8 @@ class Loss(Protocol):
         """What each term counts in a step."""
         ...
 
-    def watch(self, outputs: Any, batch: Any, /) -> None:
-        """See what is predicted while training."""
+    def watch(self, outputs: Any, batch: Any, terms: Collection[Any], /) -> None:
+        """See what is predicted while `terms` are trained."""
         ...
 
     def epoch_ended(self) -> None:

@@ -144,6 +144,16 @@ def test_class_weights_follow_the_recall(data: AbrDataset, tmp_path: Path) -> No
     assert third.health[names[1]] == pytest.approx(second.health[names[1]], rel=1e-4)
 
 
+def test_recall_counts_from_the_class_phase_on(data: AbrDataset, tmp_path: Path) -> None:
+    order = (("signal",), ("class",), ("peak_exist", "peak_latency", "peak_amplitude"), ("threshold",))
+    phases = {"order": order, "boundaries": (0.34, 0.9, 0.9)}
+    first, second, third = reports_of(data, tmp_path, balance={"scheme": "dynamic"}, phases=phases)
+    weights = [[report.health[f"class_weight/{name}"] for name in ("NORMAL", "SNİK")] for report in (second, third)]
+    assert [first.phase, second.phase] == ["signal", "class"]
+    assert weights[0] == [1.0, 1.0]
+    assert weights[1] != [1.0, 1.0]
+
+
 def test_recent_recall_by_hand() -> None:
     recall = RecentRecall(BalanceOptions(scheme="dynamic", memory=0.75), 3)
     says_BK = torch.eye(3)[torch.tensor([0, 0, 1, 2, 0])]

@@ -195,6 +195,14 @@ def test_frozen_weights_are_left_alone(frozen: str, method: WeightingMethod, tab
     assert learner.network.threshold_head.body[1].weight.grad.any()  # type: ignore[union-attr, index]
 
 
-def test_a_network_without_shared_weights_is_told_of() -> None:
-    with pytest.raises(ValueError, match="no weights that its terms share"):
-        last_layer([torch.nn.Parameter(torch.ones(3))])
+@pytest.mark.parametrize("method", ["gradient_norm", "pcgrad"])
+def test_a_network_without_shared_weights_is_told_of(method: WeightingMethod, table: Recordings) -> None:
+    learner = replace(learner_of(table, method), shared=())
+    with pytest.raises(ValueError, match="needs to know which weights they share"):
+        step(learner, [24])
+
+
+def test_the_last_layer_is_a_matrix_where_there_is_one() -> None:
+    matrix, vector = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
+    assert last_layer([matrix, vector]) is matrix
+    assert last_layer([vector]) is vector
