@@ -114,10 +114,14 @@ def write_atomically(path: Path, text: str) -> None:
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
-    with temporary.open("x", encoding="utf-8") as file:  # follows no link that waits under this name
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("x", encoding="utf-8") as file:  # follows no link that waits under this name
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # on a full disk what is half written takes room
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
 
 
