@@ -108,7 +108,7 @@ def refuse_impossible(source: Source, options: type[BaseModel], train: Mapping[s
     doubts = Doubts.about(source, space)
     told: dict[str, int] = {}
     examples: dict[str, Mapping[str, Any]] = {}
-    samples = max(10, min(SAMPLES, READ_AGAIN // len(strict_json(dict(train))))) if space.paths else 1
+    samples = how_many(train) if space.paths else 1
     for _ in range(samples):
         values = space.propose(lambda side: side.at(draw.random()))
         for fault in faults_of(options, {**train, **values}):
@@ -125,6 +125,11 @@ def refuse_impossible(source: Source, options: type[BaseModel], train: Mapping[s
         share = f"so in {times} of {samples} configurations" if times < samples else None
         example = f", for instance with {culprit}: {as_text(values[culprit])}" if culprit and share else ""
         source.add(loc, text, f"{share}{example}" if share else None, at_key=True)
+
+
+def how_many(train: Mapping[str, Any]) -> int:
+    """How many random configurations on top of these fixed options are looked at."""
+    return max(10, min(SAMPLES, READ_AGAIN // len(strict_json(dict(train)))))
 
 
 @dataclass(frozen=True, slots=True)

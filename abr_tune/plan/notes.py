@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from abr_tune.plan.distributions import Choice
-from abr_tune.plan.fit import SAMPLES
+from abr_tune.plan.fit import how_many
 from abr_tune.plan.grid import LARGEST_GRID, combinations
 from abr_tune.plan.overrides import resolve
 from abr_tune.plan.plan import Plan, SamplerName
@@ -83,12 +83,12 @@ def _counted_twice(plan: Plan) -> Iterator[str]:
     field = plan.task.options.model_fields.get("balance")
     if field is None or field.annotation is not BalanceOptions:
         return
-    draw = random.Random(0)  # noqa: S311 - a fixed sample, no secret
-    drawn = [plan.space.propose(lambda side: side.at(draw.random())) for _ in range(SAMPLES)]
+    draw, samples = random.Random(0), how_many(plan.train)  # noqa: S311 - a fixed sample, no secret
+    drawn = [plan.space.propose(lambda side: side.at(draw.random())) for _ in range(samples)]
     balances = [_balance({**plan.train, **values}) for values in drawn]
     twice = sum(balance.counts_twice for balance in balances)
     if twice:
-        often = "" if twice == SAMPLES else f", as {twice} of {SAMPLES} random configurations do"
+        often = "" if twice == samples else f", as {twice} of {samples} random configurations do"
         yield (
             "balance.sampling balanced and balance.scheme balanced, sqrt or effective together count twice how rare a "
             f"class is{often}; balance.scheme none or dynamic goes with balanced sampling"

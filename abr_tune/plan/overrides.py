@@ -220,8 +220,10 @@ def _is_model(kind: Any) -> bool:
 
 def _whole(data: Any) -> Any:
     """The data with `1e3` and `20.0` as the whole numbers they are, so that they fit whole-number options."""
-    if isinstance(data, float) and data.is_integer() and abs(data) < _EXACT:
-        return int(data)
+    if data is None or isinstance(data, str | int):  # most of what there is
+        return data
+    if isinstance(data, float):
+        return int(data) if data.is_integer() and abs(data) < _EXACT else data
     if isinstance(data, Mapping):
         return {key: _whole(value) for key, value in data.items()}
     return [_whole(value) for value in data] if isinstance(data, list | tuple) else data

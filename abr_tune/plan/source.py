@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -137,8 +138,19 @@ class Source:
 def sentence(name: str, fault: ErrorDetails) -> tuple[str, str | None]:
     """One of pydantic's findings about `name`, and a suggestion where a choice was nearly met."""
     words = requirement(fault)
-    hint = suggest(str(fault["input"]), candidates(fault)) if candidates(fault) else None
+    hint = suggest(str(fault["input"]), candidates(fault)) if candidates(fault) else _unquoted(fault)
     return (f"{name} {words}{found(fault)}" if words.startswith(("must ", "is ")) else words), hint
+
+
+def _unquoted(fault: ErrorDetails) -> str | None:
+    """A hint where a number stands in quotes, or another word for true or false."""
+    written = fault["input"]
+    if not isinstance(written, str):
+        return None
+    if fault["type"] in {"int_type", "float_type"}:
+        return "write it without quotes" if re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", written[:40]) else None
+    meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(written.lower())
+    return f"did you mean {meant}?" if meant and fault["type"] == "bool_type" else None
 
 
 def _name(loc: Loc) -> str:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,22 +115,32 @@ def here(folder: Path, files: Iterable[tuple[str, bytes]]) -> Iterator[Reply]:
 
 
 def apart(what: str, folder: Path, path: Path) -> Reply:
-    """As a person would: a process of its own, with an end to its memory."""
+    """As a person would: a process of its own, with an end to its memory and its time."""
     command = [*BOUNDED, str(Path(sys.executable).with_name("abr-tune")), "validate", str(path)]
-    said, wall = folder / "said.txt", time.monotonic()
+    said, wall, mebibytes = folder / "said.txt", time.monotonic(), 0.0
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with said.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        clock = threading.Timer(LONGEST, process.kill)
-        clock.start()
-        _, status, used = os.wait4(process.pid, 0)
-        clock.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment)
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        mebibytes = max(mebibytes, _most_memory(process.pid))
+        if time.monotonic() - wall > LONGEST:
+            process.kill()
+        time.sleep(0.01)
+    _, status, used = ended
+    process.returncode = os.waitstatus_to_exitcode(status)
     text = said.read_text(encoding="utf-8", errors="replace")
-    return Reply(
-        what, process.returncode, text, used.ru_utime + used.ru_stime, time.monotonic() - wall, used.ru_maxrss / 1024
-    )
+    seconds = used.ru_utime + used.ru_stime
+    return Reply(what, process.returncode, text, seconds, time.monotonic() - wall, mebibytes)
+
+
+def _most_memory(pid: int) -> float:
+    """The most a process has had in memory since it began its program; resource usage tells of its parent's too."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def _row(fault: str, replies: Sequence[Reply]) -> Row:

@@ -198,7 +198,8 @@ def test_combinations_no_training_run_can_take_are_found_before_running(small: S
     [
         ("epochs: 0", "epochs must be at least 1, not 0"),
         ("epochs: ten", "epochs must be a whole number, not ten"),
-        ('epochs: "3"', "epochs must be a whole number, not 3"),
+        ('epochs: "3"', "epochs must be a whole number, not 3 | write it without quotes"),
+        ('optimizer.lr: "1e-3"', "optimizer.lr must be a number, not 1e-3 | write it without quotes"),
         ("optimizer.lr: yes", "optimizer.lr must be a number, not yes"),
         ("model: {size: huge}", "model.size must be tiny or small, not huge"),
         ("model: {dropuot: 1}", "model.dropuot is not a training option | did you mean model.dropout?"),
@@ -267,6 +268,7 @@ def test_an_option_given_twice(small: Small, mistakes: Mistakes) -> None:
         ("pruner: hyperbnad", f"hyperbnad is not a pruner; there are {PRUNER_NAMES} | did you mean hyperband?"),
         ("pruner: {hyperband: {keep: 0.1}}", "keep is not a setting of hyperband"),
         ("pruner: {hyperband: {promote: maybe}}", "promote must be true or false, not maybe"),
+        ("pruner: {hyperband: {promote: no}}", "promote must be true or false, not no | did you mean false?"),
         ("pruner: {screening: {keep: 0}}", "keep must be above 0, not 0"),
         ("pruner: {median: {min_epoch: 2}}", "min_epoch is not a setting of median | did you mean min_epochs?"),
         (
