@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,8 +20,8 @@ class FirstAverage:
         return [term for term in terms if term not in self.kept and term not in self.sums and term not in self.seen]
 
     def look(self, losses: Mapping[str, float]) -> None:
-        """Losses before the first step, which stand in for the average until that step is over."""
-        self.seen.update(losses)
+        """Losses before the first step, which stand in for the average until that step is over; finite ones."""
+        self.seen |= {term: loss for term, loss in losses.items() if math.isfinite(loss)}
 
     def divisor(self, term: str) -> float:
         """What the loss of a term is divided by; 1 while nothing is known, or for a loss of 0."""

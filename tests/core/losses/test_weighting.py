@@ -231,7 +231,8 @@ def test_surgery_hurts_no_term_where_two_conflict(method: WeightingMethod) -> No
 def test_first_average_by_hand() -> None:
     first = FirstAverage()
     assert first.unknown(ABC) == ["a", "b", "c"]
-    first.look({"a": 8.0})
+    first.look({"a": 8.0, "b": math.inf})
+    assert first.unknown(ABC) == ["b", "c"]
     assert (first.divisor("a"), first.divisor("b")) == (8.0, 1.0)
     first.learn({"a": 4.0})
     first.learn({"a": 2.0})
