@@ -56,7 +56,7 @@ def storage(folder: Path) -> Iterator[Row]:
 
 
 def _full(folder: Path, inline: Quarry) -> Iterator[Row]:
-    """The disk is full while something is written, three times; then there is room."""
+    """The disk is full while something is written, again and again; then there is room."""
     kinds: Sequence[tuple[str, Callable[[Path, Quarry], tuple[Struck, list[Ending]]], Quarry | None]] = (
         ("the database", _full_database, inline),
         ("a checkpoint or a history", _full_checkpoints, inline),
@@ -78,7 +78,7 @@ def _full(folder: Path, inline: Quarry) -> Iterator[Row]:
         yield Row(fault=fault, times=len(endings), promised=promised, happened=said, holds=holds)
 
 
-def _thrice(struck: Struck, disk: Disk, *, times: int = 3) -> tuple[Struck, list[Ending]]:
+def _again_and_again(struck: Struck, disk: Disk, *, times: int = 3) -> tuple[Struck, list[Ending]]:
     endings = []
     for _ in range(times):
         endings.append(struck.live(struck.after(3, 25), disk.fill))
@@ -88,22 +88,22 @@ def _thrice(struck: Struck, disk: Disk, *, times: int = 3) -> tuple[Struck, list
 
 def _full_database(folder: Path, known: Quarry) -> tuple[Struck, list[Ending]]:
     with disks(folder / "disk") as [disk]:
-        return _thrice(known.run(folder, *INLINE, "--storage", f"sqlite:///{disk.place}/study.db"), disk)
+        return _again_and_again(known.run(folder, *INLINE, "--storage", f"sqlite:///{disk.place}/study.db"), disk)
 
 
 def _full_checkpoints(folder: Path, known: Quarry) -> tuple[Struck, list[Ending]]:
     with disks(folder / "walk/trials") as [disk]:
-        return _thrice(known.run(folder, *INLINE), disk)
+        return _again_and_again(known.run(folder, *INLINE), disk)
 
 
 def _full_on_ray(folder: Path, known: Quarry) -> tuple[Struck, list[Ending]]:
     with disks(folder / "walk/trials") as [disk]:
-        return _thrice(known.run(folder, *ON_RAY), disk, times=2)
+        return _again_and_again(known.run(folder, *ON_RAY), disk, times=2)
 
 
 def _full_events(folder: Path, known: Quarry) -> tuple[Struck, list[Ending]]:
     with disks(folder / "walk", folder / "walk/trials") as [disk, _trials]:
-        return _thrice(known.run(folder, *INLINE, "--storage", f"sqlite:///{folder}/study.db"), disk)
+        return _again_and_again(known.run(folder, *INLINE, "--storage", f"sqlite:///{folder}/study.db"), disk)
 
 
 def _full_report(folder: Path, known: Quarry) -> tuple[Struck, list[Ending]]:
