@@ -23,13 +23,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks.battery import data_files, doors, kills, orphans, postgresql, space_files, storage
+from benchmarks.battery import data_files, doors, endings, kills, orphans, postgresql, space_files, storage, workers
 from benchmarks.battery.row import Part, Row
 from benchmarks.first_light import commit, machine
 
 PARTS: Final[Mapping[str, Part]] = {
+    "endings-ray": endings.on_ray,
     "inline": kills.inline,
     "ray": kills.on_ray,
+    "endings": endings.inline,
+    "workers": workers.workers,
     "storage": storage.storage,
     "postgresql": postgresql.postgresql,
     "orphans": orphans.orphans,

@@ -36,10 +36,10 @@ QUIET: Final = {
 """Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
 OBJECT_STORE_BYTES: Final = 2**31
 NOT_STARTED: Final = "Ray did not start: "
-SECONDS_TO_SHUT_DOWN: Final = 4.0
+SECONDS_TO_SHUT_DOWN: Final = 3.0
 """Ray waits long for those of its own servers that somebody else has killed."""
 SECONDS_TO_STOP_STARTING: Final = 0.5
-SECONDS_TO_GIVE_UP: Final = 3.0
+SECONDS_TO_GIVE_UP: Final = 2.0
 NOT_SENT: Final = ("results", ".git", ".venv*", "__pycache__")
 """What lies beside a task of one's own and is no code; what a .gitignore there names is left out too."""
 SMALLEST_OBJECT_STORE_BYTES: Final = 100 * 2**20
@@ -105,6 +105,8 @@ class Cluster:
             self._keeper.join(SECONDS_TO_SHUT_DOWN if self._ready.is_set() else SECONDS_TO_STOP_STARTING)
             if self._keeper.is_alive():
                 self._give_up()
+            # Its agents would stay for some seconds more.
+            end_processes()
             if self._scratch is not None:
                 shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -114,7 +116,6 @@ class Cluster:
         while self._keeper.is_alive() and time.monotonic() < until:
             end_processes()
             self._keeper.join(0.2)
-        end_processes()
         # Ray would wait once more when Python ends.
         if (ray := sys.modules.get("ray")) is not None and hasattr(ray, "shutdown"):
             atexit.unregister(ray.shutdown)

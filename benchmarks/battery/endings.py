@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from abr_tune.plan import yaml
+from abr_tune.processes import began
 from abr_tune.stop import stop_run
 from benchmarks.battery.aftermath import Story, happened, held_against
 from benchmarks.battery.kills import BASE
-from benchmarks.battery.lives import MARK, ROOT, SECONDS_TO_LIVE, Life, Lives, Whole, processes
+from benchmarks.battery.lives import ROOT, SECONDS_TO_LIVE, Life, Lives, Whole, processes
 from benchmarks.battery.row import Row
 
 Way = Literal["int", "int to all", "int twice", "term", "term to all", "hup", "stop", "terminal"]
@@ -57,7 +58,6 @@ SPACE: Final[Mapping[str, Any]] = {
     "train": {"epochs": 8, "milliseconds": 100.0},
     "sampler": "random",
     "pruner": "none",
-    "budget": {"trials": 20},
     "confirm": {"top": 1, "seeds": 2},
 }
 """What a trial becomes does not depend on who is trained beside it."""
@@ -140,18 +140,23 @@ class InTerminal:
                     return
 
 
-def inline(folder: Path, *, tried: Sequence[tuple[Way, Moment]] = TRIED, seed: int = 6) -> Iterator[Row]:
+def inline(
+    folder: Path, *, tried: Sequence[tuple[Way, Moment]] = TRIED, trials: int = 20, seed: int = 6
+) -> Iterator[Row]:
     """Every ending of a search in this process."""
-    yield _row(folder, ("--executor", "inline"), "inline", tried, seed)
+    lives, whole = _prepared(folder, ("--executor", "inline"), trials, random.Random(seed))
+    yield _row(lives, whole, "inline", tried)
 
 
-def on_ray(folder: Path, *, tried: Sequence[tuple[Way, Moment]] = TRIED, seed: int = 7) -> Iterator[Row]:
+def on_ray(
+    folder: Path, *, tried: Sequence[tuple[Way, Moment]] = TRIED, trials: int = 20, seed: int = 7
+) -> Iterator[Row]:
     """Every ending of a search under Ray."""
-    yield _row(folder, ("--jobs", "2"), "under Ray", tried, seed)
+    lives, whole = _prepared(folder, ("--jobs", "2"), trials, random.Random(seed))
+    yield _row(lives, whole, "under Ray", tried)
 
 
-def _row(folder: Path, words: tuple[str, ...], where: str, tried: Sequence[tuple[Way, Moment]], seed: int) -> Row:
-    lives, whole = _prepared(folder, words, random.Random(seed))
+def _row(lives: Lives, whole: Story, where: str, tried: Sequence[tuple[Way, Moment]]) -> Row:
     ends = [_ended(lives, way, moment) for way, moment in tried]
     counts = held_against(lives, whole, alike=True)
     wrong = [f"{end.code} after {end.way} while {end.moment}" for end in ends if end.code != CODES[end.way]]
@@ -171,11 +176,11 @@ def _row(folder: Path, words: tuple[str, ...], where: str, tried: Sequence[tuple
     )
 
 
-def _prepared(folder: Path, words: tuple[str, ...], chance: random.Random) -> tuple[Lives, Story]:
+def _prepared(folder: Path, words: tuple[str, ...], trials: int, chance: random.Random) -> tuple[Lives, Story]:
     """A search that is to be ended again and again, and the same one left in peace."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "walk.yaml"
-    file.write_text(yaml.dump({"name": "walk", **BASE, **SPACE}), encoding="utf-8")
+    file.write_text(yaml.dump({"name": "walk", **BASE, **SPACE, "budget": {"trials": trials}}), encoding="utf-8")
     left, ended = (
         Lives(
             folder=folder / name,
@@ -192,26 +197,30 @@ def _ended(lives: Lives, way: Way, moment: Moment) -> Ended:
     """One life that is asked to end at a moment of that kind."""
     before = _tracebacks(lives)
     come = _moments(lives)[moment]
-    environment = {MARK: str(lives.folder), "TMPDIR": str(lives.folder / "t"), "OMP_NUM_THREADS": "1"}
     kind = InTerminal if way == "terminal" else Whole
-    life = kind(("run", *lives.words), lives.folder / "said.txt", environment)
+    life = kind(("run", *lives.words), lives.folder / "said.txt", lives.environment)
     lives.sessions.add(life.pid)
     until = time.monotonic() + SECONDS_TO_LIVE
     while not come() and life.ended() is None and time.monotonic() < until:
         time.sleep(0.005)
     time.sleep(lives.chance.uniform(0, 0.2))
-    began = time.monotonic()
+    asked = time.monotonic()
     _ask(life, way, lives)
     code = life.ended(SECONDS_TO_LIVE)
-    took = time.monotonic() - began
+    took = time.monotonic() - asked
     until = time.monotonic() + SECONDS_TO_BE_GONE
-    while processes(lives) and time.monotonic() < until:
+    while _running(lives) and time.monotonic() < until:
         time.sleep(0.02)
-    left = len(processes(lives))
+    left = len(_running(lives))
     if code is None:
         life.kill(group=True)
-    lying = sum(1 for _ in (lives.folder / "t").iterdir())
+    lying = sum(1 for _ in lives.temporary.iterdir())
     return Ended(way, moment, code, took, left, lying, _tracebacks(lives) > before)
+
+
+def _running(lives: Lives) -> list[int]:
+    """Processes that its lives started and that run; those that have ended and wait for the system to notice do not."""
+    return [pid for pid in processes(lives) if began(pid)]
 
 
 def _moments(lives: Lives) -> dict[Moment, Callable[[], bool]]:
@@ -221,7 +230,7 @@ def _moments(lives: Lives) -> dict[Moment, Callable[[], bool]]:
     else:
 
         def starting() -> bool:
-            return any((lives.folder / "t").glob("at-*/r/session_2*"))
+            return any(lives.temporary.glob("at-*/r/session_2*"))
 
     return {
         "starting": starting,

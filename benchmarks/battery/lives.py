@@ -141,12 +141,16 @@ class Lives:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # A short path: those of Ray's sockets end at 107 characters.
-        self._temporary = Path(tempfile.mkdtemp(prefix="k"))
+        self.temporary = Path(tempfile.mkdtemp(prefix="k"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which its lives are known, and where they put what is temporary."""
+        return {MARK: str(self.folder), "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
 
     def start(self, *, loaded: bool) -> Life:
         """The command, in a process group of its own; what it says is kept in `said.txt`."""
-        environment = {MARK: str(self.folder), "TMPDIR": str(self._temporary), "OMP_NUM_THREADS": "1"}
-        life = (Loaded if loaded else Whole)(("run", *self.words), self.folder / "said.txt", environment)
+        life = (Loaded if loaded else Whole)(("run", *self.words), self.folder / "said.txt", self.environment)
         self.sessions.add(life.pid)
         return life
 
@@ -180,8 +184,8 @@ class Lives:
 
     def left_lying(self) -> list[str]:
         """Temporary folders that its lives have not put away; here they are."""
-        found = sorted(entry.name for entry in self._temporary.iterdir())
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        found = sorted(entry.name for entry in self.temporary.iterdir())
+        shutil.rmtree(self.temporary, ignore_errors=True)
         return found
 
     def said(self) -> str:
