@@ -62,17 +62,32 @@ def test_a_name_that_leaves_the_results_folder_is_refused(quick: Quick, here: Pa
     assert not made.out.exists()
 
 
-def test_a_fault_of_ours_is_short_and_its_traceback_is_in_a_file(quick: Quick, here: Path) -> None:
+def test_a_fault_of_ours_is_short_and_its_traceback_is_in_a_file(
+    quick: Quick, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(_summary: object, _folder: str) -> list[str]:
+        raise RuntimeError("a bug")
+
     made = quick()
-    (made.folder / "summary.json").write_text('{"name": "quick"}', encoding="utf-8")
+    monkeypatch.setattr("abr_tune.summary.sentences", faulty)
     answer = made.ask("show")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err.splitlines()[0].startswith("abr-tune: a fault of ours: KeyError: ")
+    assert answer.err.splitlines()[0] == "abr-tune: a fault of ours: RuntimeError: a bug"
     assert answer.err.splitlines()[1] == "the traceback is in abr-tune-fault.log"
     assert "Traceback" not in answer.err
     log = (here / "abr-tune-fault.log").read_text(encoding="utf-8")
     assert log.startswith("Traceback (most recent call last):")
-    assert "KeyError" in log
+    assert "in faulty" in log
+
+
+def test_a_damaged_summary_is_one_message(quick: Quick, here: Path) -> None:
+    made = quick()
+    (made.folder / "summary.json").write_text('{"name": "quick"}', encoding="utf-8")
+    answer = made.ask("show")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{made.folder} is damaged" in answer.err
+    assert "Traceback" not in answer.err
+    assert not (here / "abr-tune-fault.log").exists()
 
 
 def test_a_fault_of_ours_in_a_run_has_its_traceback_in_the_log_of_the_run(quick: Quick, here: Path) -> None:
