@@ -39,20 +39,16 @@ class MultiTaskLoss:
         self.weights = StepWeights(weights, weighting)
         self.settings = settings
         self.recall = recall
+        self.watched: dict[Term, tuple[Tensor, Tensor]] = {}
         self.class_names = tuple(class_names)
 
     def denominators(self, batch: Batch) -> dict[Term, Tensor]:
         """Term -> what its numerators are divided by: the sum of class weights, the number of labelled recordings."""
-        found = {term: loss.denominator(batch, self.settings) for term, loss in TERMS.items()}
-        return _mixed(batch, found, self.denominators(batch.second)) if isinstance(batch, MixedBatch) else found
+        return _denominators(batch, TERMS, self.settings)
 
     def numerators(self, outputs: Outputs, batch: Batch, terms: Iterable[Term]) -> dict[Term, Tensor]:
         """Term -> sum over the recordings that carry its label; terms of weight 0 are left out, never computed."""
-        on = self.weights.on(terms)
-        found = {term: TERMS[term].numerator(outputs, batch, self.settings) for term in on}
-        if isinstance(batch, MixedBatch):
-            return _mixed(batch, found, self.numerators(outputs, batch.second, on))
-        return found
+        return _numerators(outputs, batch, self.weights.on(terms), self.settings)
 
     def values(self, numerators: Mapping[Term, Tensor], denominators: Mapping[Term, Tensor]) -> dict[Term, Tensor]:
         """Term -> unweighted loss; 0 where no recording carries the label."""
@@ -71,8 +67,26 @@ class MultiTaskLoss:
 
     def watch(self, outputs: Outputs, batch: Batch, terms: Collection[Term]) -> None:
         """See what is predicted while `terms` are trained; mixed recordings have no one class."""
-        if self.recall is not None and "class" in terms and not isinstance(batch, MixedBatch):
+        if self.recall is None or "class" not in terms:
+            return
+        if not isinstance(batch, MixedBatch):
             self.recall.watch(outputs.class_logits_BK, batch.class_B)
+        alike = replace(self.settings, class_weights_K=torch.ones_like(self.settings.class_weights_K))
+        with torch.no_grad():
+            found = _numerators(outputs, batch, ["class"], alike), _denominators(batch, ["class"], alike)
+        before = self.watched.get("class")
+        self.watched["class"] = found[0]["class"], found[1]["class"]
+        if before is not None:
+            self.watched["class"] = before[0] + found[0]["class"], before[1] + found[1]["class"]
+
+    def reported(self) -> dict[Term, tuple[Tensor, Tensor]]:
+        """Numerator and denominator since the last call, for terms whose own mean something else in each epoch.
+
+        The class loss under weights that follow the recall would rise as they turn to what is missed: what is reported,
+        and judged by the health rules, is the loss with all classes alike.
+        """
+        found, self.watched = self.watched, {}
+        return found
 
     def epoch_ended(self) -> None:
         """Take note that an epoch is over: class weights that follow the recall change now."""
@@ -97,6 +111,20 @@ class MultiTaskLoss:
         if self.recall is not None:
             self.recall.restore(state["recall"])
             self.settings = replace(self.settings, class_weights_K=self.recall.weights())
+
+
+def _numerators(outputs: Outputs, batch: Batch, terms: Iterable[Term], settings: TermSettings) -> dict[Term, Tensor]:
+    found = {term: TERMS[term].numerator(outputs, batch, settings) for term in terms}
+    if isinstance(batch, MixedBatch):
+        return _mixed(batch, found, _numerators(outputs, batch.second, found, settings))
+    return found
+
+
+def _denominators(batch: Batch, terms: Iterable[Term], settings: TermSettings) -> dict[Term, Tensor]:
+    found = {term: TERMS[term].denominator(batch, settings) for term in terms}
+    return (
+        _mixed(batch, found, _denominators(batch.second, found, settings)) if isinstance(batch, MixedBatch) else found
+    )
 
 
 def _mixed(batch: MixedBatch, first: Mapping[Term, Tensor], second: Mapping[Term, Tensor]) -> dict[Term, Tensor]:

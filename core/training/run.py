@@ -57,6 +57,10 @@ class Loss(Protocol):
         """See what is predicted while `terms` are trained."""
         ...
 
+    def reported(self) -> Mapping[Any, tuple[Tensor, Tensor]]:
+        """Numerator and denominator of what was watched since the last call, for terms that report other than that."""
+        ...
+
     def epoch_ended(self) -> None:
         """Take note that an epoch is over."""
         ...

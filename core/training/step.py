@@ -24,6 +24,7 @@ class Step:
 
     numerators: Mapping[str, float]
     denominators: Mapping[str, float]
+    """What is reported of an epoch are the sums of the numerators over those of the denominators."""
     losses: Mapping[str, float]
     """Term -> value before its weight."""
     total: float
@@ -71,11 +72,13 @@ def _seen(learner: Learner, gathered: Gathered) -> Step:
     numerators, denominators = gathered.numerators, gathered.denominators
     losses = learner.loss.values(numerators, denominators)
     norm = get_total_norm([each.grad for each in _trained(learner) if each.grad is not None])
-    weights = [denominators[term] for term in numerators]
+    reported = learner.loss.reported()
+    pairs = [reported.get(term, (numerator, denominators[term])) for term, numerator in numerators.items()]
+    above, below = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     # One transfer for every number the loop looks at.
     total = learner.loss.total(losses, gathered.weights)
-    numbers = torch.stack([*numerators.values(), *weights, *losses.values(), total, norm]).tolist()
-    rows = [numbers[first : first + len(weights)] for first in range(0, 3 * len(weights), len(weights))]
+    numbers = torch.stack([*above, *below, *losses.values(), total, norm]).tolist()
+    rows = [numbers[first : first + len(pairs)] for first in range(0, 3 * len(pairs), len(pairs))]
     sums, divisors, values = (dict(zip(numerators, row, strict=True)) for row in rows)
     whole, size = numbers[-2:]
     broken: What | None = None

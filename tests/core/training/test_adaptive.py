@@ -144,6 +144,17 @@ def test_class_weights_follow_the_recall(data: AbrDataset, tmp_path: Path) -> No
     assert third.health[names[1]] == pytest.approx(second.health[names[1]], rel=1e-4)
 
 
+def test_the_class_loss_that_is_reported_does_not_depend_on_weights_that_change(
+    data: AbrDataset, tmp_path: Path
+) -> None:
+    # Nothing is learnt at this rate: the loss stays what it is, though the weights have turned to what is missed.
+    options = {"optimizer": {"lr": 1e-9}, "model": {"dropout": 0.0}}
+    plain = next(reports_of(data, tmp_path / "plain", **options)).health["loss/class"]
+    reports = list(reports_of(data, tmp_path / "dynamic", balance={"scheme": "dynamic"}, **options))
+    assert reports[-1].health["class_weight/NÖROPATİ"] > 1.1
+    assert [report.health["loss/class"] for report in reports] == pytest.approx([plain] * 3, rel=1e-4)
+
+
 def test_recall_counts_from_the_class_phase_on(data: AbrDataset, tmp_path: Path) -> None:
     order = (("signal",), ("class",), ("peak_exist", "peak_latency", "peak_amplitude"), ("threshold",))
     phases = {"order": order, "boundaries": (0.34, 0.9, 0.9)}
