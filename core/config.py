@@ -104,7 +104,8 @@ class BalanceOptions(Options):
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Effective-number smoothing: 0 leaves classes unweighted, near 1 approaches 1/n."""
     memory: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """dynamic: share of the recall so far that is kept at each epoch; 0 knows the last epoch only."""
+    """dynamic: share of the recall so far that is kept at each epoch; 0 knows the last epoch only. With few steps an
+    epoch the weights swing to and fro: keep more."""
     power: Annotated[float, Field(ge=0, le=3)] = 1.0
     """Exponent applied to the scheme's weights before clamping (document 002: 1.0, was 1.5)."""
     clamp: Clamp | None = None
