@@ -143,6 +143,7 @@ class Lives:
         self.folder.mkdir(parents=True, exist_ok=True)
         # A short path: those of Ray's sockets end at 107 characters.
         self.temporary = Path(tempfile.mkdtemp(prefix="k"))
+        weakref.finalize(self, shutil.rmtree, self.temporary, ignore_errors=True)
 
     @property
     def environment(self) -> dict[str, str]:
