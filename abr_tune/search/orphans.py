@@ -6,6 +6,7 @@ What belongs to a living process, or to one of which that cannot be told, is nev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -32,6 +33,8 @@ NAMES: Final = 65
 """Of them for our folder's name and those of Ray's session below it, but for the process ids in both."""
 SHORT: Final = Path("/tmp")  # noqa: S108 - folders are made there that nobody else can look into
 NAME: Final = re.compile(rf"{PREFIX}\d+-\w+")
+TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+"""What the system says of a folder that is to get a name which another one has."""
 OWNER: Final = "owner.json"
 """In a temporary folder: whose it is."""
 MARK: Final = "ABR_TUNE_OWNER"
@@ -70,8 +73,9 @@ def find_orphans() -> list[Orphan]:
     folders: defaultdict[Process, list[Path]] = defaultdict(list)
     for place in _places():
         for folder in place.glob(f"{PREFIX}*-*"):
-            if NAME.fullmatch(folder.name) and _is_own(folder) and folder.is_dir():
-                folders[_owner(folder)].append(folder)
+            with suppress(FileNotFoundError):  # its owner takes it away just now
+                if NAME.fullmatch(folder.name) and _is_own(folder) and folder.is_dir():
+                    folders[_owner(folder)].append(folder)
     processes: defaultdict[Process, list[Process]] = defaultdict(list)
     for each in _own_processes():
         # A driver that one of the dead run's own processes started is no part of it.
@@ -105,12 +109,16 @@ def scratch_place() -> Path:
 def make_scratch() -> Path:
     """A temporary folder of this process, which nobody else can look into; whoever finds it knows whose it is."""
     place = scratch_place()
+    # Other containers and machines may see the place, to whom the name alone says nothing.
+    new = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
+    (new / OWNER).write_text(json.dumps(this_process().to_json()), encoding="utf-8")
     for number in count():
-        with suppress(FileExistsError):
-            (folder := place / f"{PREFIX}{os.getpid()}-{number}").mkdir(mode=0o700)
-            break
-    (folder / OWNER).write_text(json.dumps(this_process().to_json()), encoding="utf-8")
-    return folder
+        try:
+            return new.rename(place / f"{PREFIX}{os.getpid()}-{number}")
+        except OSError as taken:
+            if taken.errno not in TAKEN:
+                raise
+    raise AssertionError("there is always another number")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from abr_tune.processes import process, this_process
 from abr_tune.search import orphans
-from abr_tune.search.orphans import MARK, OWNER, find_orphans, make_scratch, marking, sweep
+from abr_tune.search.orphans import MARK, OWNER, PREFIX, find_orphans, make_scratch, marking, sweep
 
 DRIVER = """
 import subprocess, sys
@@ -178,6 +179,47 @@ def test_a_long_path_leaves_no_room_for_sockets_so_a_short_one_is_taken(
         (second / OWNER).unlink()
         second.rmdir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_their_owners_take_away_meanwhile_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "PROC", tmp_path / "none")
+    folders = [tmp_path / f"{PREFIX}1-{number}" for number in range(50)]
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for folder in folders:
+                folder.mkdir()
+            for folder in folders:
+                folder.rmdir()
+
+    owner = threading.Thread(target=come_and_go)
+    owner.start()
+    try:
+        assert all(find_orphans() == [] for _ in range(300))
+    finally:
+        over.set()
+        owner.join()
+
+
+def test_a_temporary_folder_has_its_name_only_once_it_says_whose_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another container, which sees the folder, its process is none."""
+    seen: list[bool] = []
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "os.rename" and watching:
+            seen.append((Path(str(arguments[0])) / OWNER).stat().st_size > 0)
+            seen.append(not list(tmp_path.glob(f"{PREFIX}*")))
+
+    watching = [True]
+    sys.addaudithook(look)
+    make_scratch()
+    watching.clear()
+    assert seen == [True, True]
 
 
 def test_the_mark_goes_with_the_context() -> None:
