@@ -79,11 +79,12 @@ BARRED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
 def disk_fault(fault: BaseException, folder: Path | None = None) -> EnvironmentFault | None:
-    """What an exception has to do with the disk, if anything: it is full, or `folder` cannot be written to.
+    """What an exception has to do with the disk, if anything: it is full, or `folder` may not be used.
 
+    Without a `folder`, every file that a command was given counts.
     A library may say so in words of its own, and an exception may come of another.
     """
-    for each in _chain(fault):
+    for each in chain_of(fault):
         place = getattr(each, "filename", None) or folder
         at = "" if place is None else f" ({place})"
         for number, remedy in DISK.items():
@@ -94,7 +95,8 @@ def disk_fault(fault: BaseException, folder: Path | None = None) -> EnvironmentF
     return None
 
 
-def _chain(fault: BaseException) -> Iterator[BaseException]:
+def chain_of(fault: BaseException) -> Iterator[BaseException]:
+    """An exception and what it came of, until somebody said that this is nobody's business (`from None`)."""
     seen: list[BaseException] = []
     each: BaseException | None = fault
     while each is not None and each not in seen:
@@ -104,7 +106,7 @@ def _chain(fault: BaseException) -> Iterator[BaseException]:
 
 
 def _within(name: object, folder: Path | None) -> bool:
-    return folder is not None and isinstance(name, str) and Path(name).is_relative_to(folder)
+    return isinstance(name, str) and (folder is None or Path(name).is_relative_to(folder))
 
 
 def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
@@ -29,6 +29,8 @@ FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 
 ASIDE: Final = ".aside"
 """File in a folder whose run is being set aside: the name of the folder beside it that its files go to."""
+SET_ASIDE: Final = re.compile(r"(.+)\.\d{8}T\d{6}")
+"""What a run is called that was set aside: its name, and when."""
 ALWAYS: Final = ("task", "data", "train", "objective", "seed")
 """Of these, what every version wrote down."""
 
@@ -196,8 +198,9 @@ def _go_on_setting_aside(folder: RunFolder, storage: str | None, say: Callable[[
     if not (folder.path / ASIDE).exists():
         return
     name = (folder.path / ASIDE).read_text(encoding="utf-8")
-    if Path(name).name != name:
-        raise UserError(f"{folder.path / ASIDE} names no folder beside {folder.path}: {name!r}; remove it")
+    match = SET_ASIDE.fullmatch(name)
+    if match is None or match[1] != folder.name:  # the folder may come from anybody
+        raise UserError(f"{folder.path / ASIDE} names no place for {folder.path} to be set aside: {name!r}; remove it")
     if storage is not None:
         _rename(storage, folder.name, name)
     target = folder.path.with_name(name)

@@ -61,7 +61,7 @@ def exists(pid: int) -> bool:
     """Whether some process has this number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a file may say any number
         return False
     except PermissionError:
         return True

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from abr_tune.borders import refuse_links
-from abr_tune.errors import UserError
+from abr_tune.borders import SHAPES, SPACE, refuse_links
+from abr_tune.errors import EnvironmentFault, UserError
 from abr_tune.processes import Process, this_process
 
 LOCK: Final = ".driver"
@@ -37,7 +37,7 @@ class RunFolder:
     @property
     def space(self) -> Path:
         """The space file as given."""
-        return self.path / "space.yaml"
+        return self.path / SPACE
 
     @property
     def plan(self) -> Path:
@@ -134,7 +134,8 @@ def runs_in(out: Path) -> list[RunFolder]:
     """The runs in a results folder, oldest first."""
     if not out.is_dir():
         return []
-    folders = [RunFolder(path) for path in out.iterdir() if (path / "space.yaml").is_file()]
+    # Unlike is_file: nobody's where one may not look.
+    folders = [RunFolder(path) for path in out.iterdir() if os.path.isfile(path / SPACE)]  # noqa: PTH113
     return sorted(folders, key=lambda run: run.space.stat().st_mtime)
 
 
@@ -145,9 +146,12 @@ def find_run(name_or_path: str, out: Path = Path("results")) -> Path:
         UserError: there is no such run, and names that are close are suggested; or links lead out of its folder.
     """
     for candidate in (out / name_or_path, Path(name_or_path)):
-        if (candidate / "space.yaml").is_file():
-            refuse_links(candidate)
-            return candidate
+        try:
+            if (candidate / SPACE).is_file():
+                refuse_links(candidate)
+                return candidate
+        except OSError as fault:
+            raise UserError(f"{fault.filename} cannot be looked at: {fault.strerror}") from fault
     known = [run.name for run in runs_in(out)]
     close = difflib.get_close_matches(name_or_path, known, n=1)
     if close:
@@ -178,6 +182,7 @@ def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
 
     Raises:
         UserError: another process drives this run, or the folder cannot be written to.
+        EnvironmentFault: its filesystem knows no locks.
     """
     lock, first = _held(folder)
     with lock:
@@ -214,7 +219,15 @@ def _held(folder: Path) -> tuple[TextIO, bool]:
     until = time.monotonic() + SECONDS_FOR_A_LOOK
     while True:
         lock = _lock_file(folder)
-        if _locked(lock):
+        try:
+            had = _locked(lock)
+        except OSError as fault:
+            lock.close()
+            raise EnvironmentFault(
+                f"{folder / LOCK} cannot be locked: {fault.strerror}; give a folder whose filesystem knows locks with "
+                "--out"
+            ) from fault
+        if had:
             if os.fstat(lock.fileno()).st_nlink:
                 return lock, True
         elif time.monotonic() > until or ((driving := _read(lock)) is not None and not driving.process.gone):
@@ -250,5 +263,5 @@ def _read(lock: TextIO) -> Driving | None:
     try:
         said = json.loads(lock.read())
         return Driving(Process.from_json(said["process"]), said["since"])
-    except (ValueError, KeyError, TypeError):
+    except SHAPES:
         return None

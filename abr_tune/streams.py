@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 NOBODY_READS: Final = frozenset({errno.EPIPE, errno.EIO})
 """A pipe whose reader has gone; a terminal that was closed."""
+
+
+def open_closed() -> None:
+    """Have standard output and standard error lead nowhere where whoever began this process has closed them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 class Lasting:

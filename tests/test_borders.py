@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import stat
 import subprocess
@@ -13,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from abr_tune.borders import Damaged, as_damage, refuse_links, within
+from abr_tune.cli import LOG
 from abr_tune.cli.app import app
 from abr_tune.errors import UserError
+from abr_tune.folder import prepare
+from abr_tune.plan.load import load_plan
 from abr_tune.plan.yaml import dump
+from abr_tune.processes import exists
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.archive import storage_of
 from abr_tune.search.known import known_storages, remember
@@ -69,6 +74,44 @@ def test_links_within_a_folder_and_to_a_whole_one_are_nobodys_business(run: RunF
     (run.path / "latest").symlink_to("plan.yaml")
     (tmp_path / "elsewhere").symlink_to(run.path)
     assert find_run(str(tmp_path / "elsewhere"), tmp_path) == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("named", ["mine", "..", "mine.20260101T000000", ""])
+def test_a_run_is_set_aside_under_its_own_name_alone(run: RunFolder, named: str) -> None:
+    mine = run.path.parent / "mine"
+    mine.mkdir()
+    (run.path / ".aside").write_text(named, encoding="utf-8")
+    plan = load_plan(SMOKE)
+    refused = pytest.raises(UserError, match="given to be set aside")
+    with refused, prepare(run, plan, fresh=False, say=lambda _sentence: None):
+        pass
+    assert run.plan.is_file()
+    assert list(mine.iterdir()) == []
+
+
+def test_a_number_beyond_all_processes_is_nobodys() -> None:
+    assert not exists(10**30)
+
+
+def test_an_account_without_a_home_has_named_no_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+
+    def unknown(_number: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert known_storages() == Path("/.local/state/abr-tune/storages")
+
+
+def test_a_traceback_is_said_where_no_log_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / LOG).mkdir()
+    code = "import abr_tune.runs\nabr_tune.runs.runs_in = None\nfrom abr_tune.cli import main\nmain(['ls'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert f"the traceback is in the lines above, {LOG} cannot be written here" in done.stderr
 
 
 def test_a_pipe_is_not_waited_for(run: RunFolder) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from abr_tune.cli.show import ls
-from abr_tune.errors import UserError
+from abr_tune.errors import EnvironmentFault, UserError
 from abr_tune.plan.schema import check_name
-from abr_tune.runs import RunFolder, find_run, runs_in, sole_driver, write_atomically, write_json
+from abr_tune.runs import LOCK, RunFolder, driver_of, find_run, runs_in, sole_driver, write_atomically, write_json
 
 
 def make_run(out: Path, name: str) -> Path:
@@ -90,6 +93,33 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_run(tmp_path: Path) -
     holder.communicate("")
     with sole_driver(tmp_path):
         assert RunFolder(tmp_path).path == tmp_path
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "[]", "[" * 100_000, '{"process": {"host": "h", "boot": "b", "pid": Infinity, "began": "1"}, "since": "x"}'],
+    ids=["nothing", "a list", "too deep", "no number"],
+)
+def test_a_lock_whose_holder_says_nothing_sensible_is_nobodys(tmp_path: Path, said: str) -> None:
+    with (tmp_path / LOCK).open("w", encoding="utf-8") as lock:
+        lock.write(said)
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert driver_of(tmp_path) is None
+
+
+def test_a_filesystem_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_file: object, _how: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(EnvironmentFault, match="cannot be locked: Function not implemented"), sole_driver(tmp_path):
+        pass
+
+
+def test_a_name_that_no_file_can_have_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be looked at: File name too long"):
+        find_run("a" * 300, tmp_path)
 
 
 def test_a_damaged_summary_hides_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,15 @@ def test_other_faults_are_not_hidden() -> None:
         Lasting(Full()).write("x")
 
 
+@pytest.mark.parametrize(("closed", "said"), [(">&-", b""), ("2>&-", b"Usage: abr-tune ")])
+def test_a_command_that_is_begun_with_a_closed_stream_works(closed: str, said: bytes) -> None:
+    command = f"{Path(sys.executable).with_name('abr-tune')} --help {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.strip().startswith(said)
+    assert done.stderr == b""
+
+
 def test_a_command_whose_reader_has_gone_ends_as_if_it_had_stayed() -> None:
     command = [str(Path(sys.executable).with_name("abr-tune")), "schema"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     from abr_tune.cli.passwords import begin_again_without_passwords
     from abr_tune.search.signals import ending_on_signals
+    from abr_tune.streams import open_closed
 
+    open_closed()
     if arguments is None:
         begin_again_without_passwords()
     # Before anything else: whenever a signal comes, Ray and temporary folders are put away.
@@ -53,19 +55,32 @@ def _run(arguments: list[str] | None) -> NoReturn:
     from abr_tune.borders import Damaged
     from abr_tune.cli.app import app
     from abr_tune.plain import visible_lines
-    from abr_tune.runs import write_atomically
 
     try:
         app(args=arguments, prog_name="abr-tune")
     except AbrTuneError as ending:
         if isinstance(ending, Damaged):
-            write_atomically(LOG, traceback.format_exc())
+            _keep_traceback()
         sys.stderr.write(f"{visible_lines(str(ending))}\n")
         sys.exit(ending.exit)
     except Exception as fault:  # noqa: BLE001 - the border of the program: logged with its traceback, exit 3
         told = unforeseen(fault, str(LOG))
         if told.exit is Exit.OUR_FAULT:
-            write_atomically(LOG, traceback.format_exc())
+            told = unforeseen(fault, _keep_traceback())
         sys.stderr.write(f"{visible_lines(str(told))}\n")
         sys.exit(told.exit)
     sys.exit(Exit.DONE)
+
+
+def _keep_traceback() -> str:
+    """Keep the traceback of what is handled now in the log, or say it where that cannot be written; where it is."""
+    from abr_tune.plain import visible_lines
+    from abr_tune.runs import write_atomically
+
+    told = traceback.format_exc()
+    try:
+        write_atomically(LOG, told)
+    except OSError:
+        sys.stderr.write(visible_lines(told))
+        return f"the lines above, {LOG} cannot be written here"
+    return str(LOG)

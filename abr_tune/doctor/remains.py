@@ -15,6 +15,7 @@ from abr_tune.doctor.disk import PROBE
 from abr_tune.doctor.finding import Finding, Kept, Place, Repair, gibibytes, note, ok, warning
 from abr_tune.doctor.standing import at_work, survey
 from abr_tune.errors import UserError
+from abr_tune.folder import SET_ASIDE
 from abr_tune.processes import PROC, exists
 from abr_tune.report.wording import counted
 from abr_tune.runs import LOCK, RunFolder, driver_of
@@ -23,8 +24,6 @@ from abr_tune.search.orphans import Orphan, find_orphans
 SECONDS_FOR_ALL: Final = 10.0
 CHECKPOINTS: Final = 2
 """That a trial keeps."""
-STAMPED: Final = re.compile(r".+\.\d{8}T\d{6}")
-"""What `--fresh` calls a run that it sets aside."""
 HALF: Final = tuple(
     map(
         re.compile,
@@ -153,7 +152,7 @@ def checkpoints(place: Place) -> Iterator[Finding]:
 
 def set_aside(place: Place) -> Iterator[Finding]:
     """Runs that `--fresh` set aside, and the room they take."""
-    found = [run.path for run in survey(place).runs if STAMPED.fullmatch(run.name)]
+    found = [run.path for run in survey(place).runs if SET_ASIDE.fullmatch(run.name)]
     if not found:
         yield ok("no runs set aside by --fresh")
         return

@@ -23,8 +23,15 @@ log = logging.getLogger(__name__)
 
 def known_storages() -> Path:
     """The file with the storages that this user has named, a URL without its password on each line."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state"
     return Path(state) / "abr-tune" / "storages"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a number without an account, as containers have
+        return Path("/")
 
 
 def remember(storage: str) -> None:

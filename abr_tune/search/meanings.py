@@ -6,14 +6,14 @@ Optuna and SQLAlchemy hide them behind errors of their own. One table for each d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, NoResultFound
 
-from abr_tune.errors import AbrTuneError, EnvironmentFault, StorageFault
+from abr_tune.errors import AbrTuneError, EnvironmentFault, StorageFault, chain_of
 
 AGAIN: Final = "then give the same command again"
 
@@ -80,13 +80,6 @@ def meaning_of(error: BaseException) -> Meaning:
         if isinstance(each, DBAPIError):
             return _of_dbapi(each)
     return UNKNOWN
-
-
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _of_dbapi(error: DBAPIError) -> Meaning:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +17,7 @@ log = logging.getLogger(__name__)
 
 def trials_in(folder: Path) -> int:
     """One more than the highest number of a trial that has a folder in the run's folder; 0 without any."""
-    trials = folder / "trials"
-    names = [path.name for path in trials.iterdir()] if trials.is_dir() else []
-    return max((int(name) + 1 for name in names if name.isdecimal()), default=0)
+    return max((number + 1 for number in _numbers(folder)), default=0)
 
 
 def refuse_emptied(folder: Path, study: Path) -> None:
@@ -46,19 +45,22 @@ def set_strays_aside(folder: Path, found: int, known: int) -> list[str]:
     if found and not known:
         raise StorageFault(emptied(folder))
     said = []
-    for number in range(known, found):
+    for number in sorted(number for number in _numbers(folder) if known <= number < found):
         stray = folder / "trials" / str(number)
-        if stray.exists():
-            target = _free(stray)
-            stray.rename(target)
-            said.append(
-                f"{stray} belongs to no trial of the study, which may be an older copy; it is {target.name} now"
-            )
-            log.warning("%s", said[-1])
+        target = _free(stray)
+        stray.rename(target)
+        said.append(f"{stray} belongs to no trial of the study, which may be an older copy; it is {target.name} now")
+        log.warning("%s", said[-1])
     return said
+
+
+def _numbers(folder: Path) -> list[int]:
+    trials = folder / "trials"
+    names = [path.name for path in trials.iterdir()] if trials.is_dir() else []
+    return [int(name) for name in names if name.isdecimal() and name == str(int(name))]
 
 
 def _free(path: Path) -> Path:
     """A name beside `path` that nothing has yet."""
-    candidates = (path.with_name(f"{path.name}.{ASIDE}{count or ''}") for count in range(1000))
+    candidates = (path.with_name(f"{path.name}.{ASIDE}{number or ''}") for number in count())
     return next(candidate for candidate in candidates if not candidate.exists())

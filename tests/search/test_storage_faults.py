@@ -19,6 +19,7 @@ from abr_tune.search.ledger import Ending
 from abr_tune.search.meanings import POSTGRESQL, SQLITE, lockers
 from abr_tune.search.search import search
 from abr_tune.search.storage import connect, sqlite_url
+from abr_tune.search.strays import set_strays_aside, trials_in
 from abr_tune.search.study import Study
 from core.tasks.task import Objective
 from tests.search.tasks import BASELINES, METRIC, plan
@@ -195,6 +196,14 @@ def test_folders_of_an_older_studys_later_trials_are_set_aside(tmp_path: Path) -
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == [*"01234", "4.aside", "5", "5.aside"]
     assert len(said) == 2
     assert "trials/4 belongs to no trial of the study, which may be an older copy; it is 4.aside now" in said[0]
+
+
+def test_folders_of_strangers_are_not_counted_through(tmp_path: Path) -> None:
+    far = tmp_path / "trials" / str(10**15)
+    far.mkdir(parents=True)
+    (tmp_path / "trials" / "007").mkdir()
+    assert len(set_strays_aside(tmp_path, trials_in(tmp_path), known=1)) == 1
+    assert sorted(path.name for path in far.parent.iterdir()) == ["007", f"{10**15}.aside"]
 
 
 @pytest.mark.parametrize("table", [SQLITE, POSTGRESQL])
