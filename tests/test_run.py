@@ -76,6 +76,9 @@ def test_data_that_changed_under_their_name_are_refused(tmp_path: Path) -> None:
         def fingerprint(self, dataset: str) -> str:
             return dataset
 
+        def remarks(self, _dataset: str) -> tuple[str, ...]:
+            return ()
+
         def baselines(self, _dataset: str) -> dict[str, float]:
             return {}
 
