@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -75,6 +76,8 @@ def summarise(
     }
     if spent.first_report is not None:
         summary["seconds"]["first_report"] = round(spent.first_report, 1)
+    if not finalists and (leading := leaders(records, plan.objectives, 1)):
+        summary["leading"] = {"trial": leading[0].number, "name": leading[0].name, "value": leading[0].value}
     if finalists:
         summary["best"] = _best(finalists, {record.number: record for record in records})
     return summary
@@ -154,10 +157,12 @@ def sentences(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
 def _about_files(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     """The files that are there; of those somebody took away, that they are gone."""
     run, trusting = RunFolder(Path(folder)), trust(summary["task"])
+    train = f"abr-tune train {shlex.quote(str(run.best_config))}{trusting}"
+    predict = f"abr-tune predict {shlex.quote(folder)} RECORDINGS{trusting}"
     known: list[tuple[Path, str]] = []
     if summary["best"]:
-        known.append((run.best_config, f"best.yaml    trains again with: abr-tune train {folder}/best.yaml{trusting}"))
-        known.append((run.best, f"best/        weights; abr-tune predict {folder} RECORDINGS{trusting}"))
+        known.append((run.best_config, f"best.yaml    trains again with: {train}"))
+        known.append((run.best, f"best/        weights; {predict}"))
     if summary["state"] == "finished":
         known.append((run.report, "report.html  the whole story"))
     said = [f"{folder}/{told}" for path, told in known if path.exists()]
@@ -177,10 +182,14 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
     best = summary["best"]
     metric = summary["objective"]["metric"]
     if best is None:
-        yield "best       none: no trial completed"
+        leading = summary.get("leading")
+        yield (
+            "best       none: no trial completed"
+            if leading is None
+            else f"best       so far {_named(leading)}: {metric} {leading['value']:.4f}, not confirmed"
+        )
         return
-    name = f" ({best['name']})" if best["name"] else ""
-    yield f"best       trial {best['trial']}{name}: {metric} {best['value']:.4f}"
+    yield f"best       {_named(best)}: {metric} {best['value']:.4f}"
     baseline, skill = summary["baselines"].get(metric), best["metrics"].get(f"{metric}:skill")
     if baseline is not None:
         yield f"baseline   the trivial predictor scores {baseline:.4f}" + (

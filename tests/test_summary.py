@@ -115,6 +115,20 @@ def test_without_a_complete_trial_it_says_so() -> None:
     assert not any("best.yaml" in line for line in said)
 
 
+def test_without_confirmation_the_leader_so_far_is_named() -> None:
+    found = summary(STOPPED, replace(BEST, number=4, value=0.25), BEST)
+    assert found["leading"] == {"trial": 1, "name": "by hand", "value": 0.5}
+    assert lines(found)[1] == f"best       so far trial 1 (by hand): {METRIC} 0.5000, not confirmed"
+    assert "leading" not in summary(BEST, finalists=(CONFIRMED,))
+
+
+def test_commands_can_be_pasted_whatever_the_folder_is_called(files: Path) -> None:
+    files.parent.rename(files.parents[1] / "our results")
+    said = "\n".join(sentences(summary(BEST, finalists=(CONFIRMED,)), "our results/rare"))
+    assert "abr-tune train 'our results/rare/best.yaml' --trust-code\n" in said
+    assert "abr-tune predict 'our results/rare' RECORDINGS --trust-code\n" in said
+
+
 def test_an_interrupted_run_has_no_page_yet() -> None:
     assert not any("report.html" in line for line in lines(summary(STOPPED) | {"state": "interrupted"}))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -26,15 +26,19 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
     Example: abr-tune ls
     """
     from abr_tune.borders import as_damage
-    from abr_tune.errors import UserError
-    from abr_tune.runs import runs_in
+    from abr_tune.errors import AbrTuneError
+    from abr_tune.runs import driver_of, runs_in
+    from abr_tune.under_way import left_behind
 
     rows = []
     for run in runs_in(out):
         try:
             with as_damage(run.path):
-                row = _row(run.name, run.read_summary() or {})
-        except UserError:  # the others are to be seen all the same; `show` says what is wrong with this one
+                # A list does not wait for databases elsewhere.
+                row = _row(run.name, run.read_summary() or (left_behind(run) if run.study.is_file() else {}))
+                if driver_of(run.path) is not None:
+                    row["state"] = "running"
+        except AbrTuneError:  # the others are to be seen all the same; `show` says what is wrong with this one
             row = _row(run.name, {"state": "damaged"})
         rows.append(row)
     if json:
@@ -46,7 +50,7 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
 
 
 def _row(name: str, summary: Mapping[str, Any]) -> dict[str, object]:
-    best = summary.get("best") or {}
+    best = summary.get("best") or summary.get("leading") or {}
     value = best.get("value")
     return {
         "name": name,
@@ -61,34 +65,40 @@ def _row(name: str, summary: Mapping[str, Any]) -> dict[str, object]:
 def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     """Say how a run went: its best configuration, what was stopped and why, where things are.
 
-    Of a run that is being driven at the moment: by which process, since when, and what it has so far.
+    Of a run that is being driven at the moment: by which process, since when, and what it has so far. Of one that was
+    interrupted or killed: how to go on with it.
 
     Example: abr-tune show phase1
     """
     from abr_tune.borders import as_damage
-    from abr_tune.errors import UserError
-    from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
     from abr_tune.summary import sentences
-    from abr_tune.under_way import sentences_now, under_way
+    from abr_tune.under_way import how_to_go_on, left_behind, sentences_left, sentences_now, under_way
 
     folder = RunFolder(find_run(run, out))
     with as_damage(folder.path):
         now = under_way(folder)
     if now is not None:
-        if json:
-            echo_json(now)
-        for sentence in () if json else sentences_now(now, str(folder.path)):
-            typer.echo(visible(sentence))
+        _say(now, sentences_now(now, str(folder.path)), json=json)
         return
     summary = folder.read_summary()
-    if summary is None:
-        raise UserError(f"run {folder.name} has no summary yet; the `abr-tune run` that began it continues it")
     with as_damage(folder.path):
-        if json:
-            echo_json(summary)
-        for sentence in () if json else sentences(summary, str(folder.path)):
-            typer.echo(visible(sentence))
+        if summary is None:
+            left = left_behind(folder)
+            _say(left, sentences_left(left), json=json)
+            return
+        go_on = [f"continue   {how_to_go_on(folder)}"] if summary["state"] == "interrupted" else []
+        _say(summary, (*sentences(summary, str(folder.path)), *go_on), json=json)
+
+
+def _say(content: Mapping[str, Any], sentences: Iterable[str], *, json: bool) -> None:
+    """Print `content` for a program, or the sentences for a person."""
+    from abr_tune.plain import visible
+
+    if json:
+        echo_json(content)
+    for sentence in () if json else sentences:
+        typer.echo(visible(sentence))
 
 
 def trials(

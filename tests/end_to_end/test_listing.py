@@ -1,5 +1,6 @@
 """`ls`, `show`, `trials`, `gate`, `report`: what they say of runs, for people and for programs."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -64,7 +65,29 @@ def test_show_of_a_run_that_is_driven_says_by_whom_and_what_it_has(quick: Quick)
     (made.folder / "study.db").unlink()
     with sole_driver(made.folder):
         assert "\nso far     no trial has begun\n" in made.ask("show").out
-    assert made.ask("show").code == 2
+        assert call("ls", "--out", made.out, "--json").json[0]["state"] == "running"
+    assert "\nso far     no trial has begun\n" in made.ask("show").out
+
+
+def test_of_a_run_that_was_killed_is_said_what_it_has_and_how_to_go_on(quick: Quick) -> None:
+    made = quick()
+    (made.folder / "summary.json").unlink()
+    shown, told = made.ask("show"), made.ask("show", "--json").json
+    assert shown.code == 0
+    assert shown.out.splitlines() == [
+        "quick: unfinished, and nobody drives it: it was killed, or a fault ended it",
+        "so far     3 trials: 3 complete; 18 epochs trained",
+        f"continue   {told['continue']}",
+    ]
+    launch = json.loads((made.folder / "environment.json").read_text())["launch"]
+    assert told["continue"] == launch["command"]
+    assert told["continue"].startswith("abr-tune run ")
+    listed = call("ls", "--out", made.out, "--json").json
+    assert [(run["state"], run["trials"]) for run in listed] == [("unfinished", 3)]
+    # Of a copy the command of the original would go on with the original.
+    made.folder.rename(made.out / "my copy")
+    copied = call("show", made.out / "my copy").out
+    assert copied.endswith("\ncontinue   the `abr-tune run` that began it, with --name 'my copy'\n")
 
 
 def test_trials_have_the_promised_columns(little: Made) -> None:
