@@ -160,12 +160,14 @@ def _storage(launch: Launch) -> str | None:
 
 def _refuse_other_storage(folder: RunFolder, launch: Launch) -> None:
     """A new study beside old trials would take their checkpoints for its own, and old trials need their files."""
+    from abr_tune.search.storage import absolute
+
     if not folder.trial(0).exists():
         _refuse_trials_elsewhere(folder, launch)
         return
     with as_damage(folder.path):
         before = json.loads(folder.environment.read_text(encoding="utf-8"))["launch"]["storage"]
-    if before != _storage(launch):
+    if (None if before is None else absolute(str(before))) != _storage(launch):
         kept = "in its own study.db" if before is None else "in another storage"
         raise UserError(f"the study of {folder.path} is kept {kept}: leave --storage as it was, or use --fresh")
     if before is None:

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from abr_tune.errors import UserError
+from abr_tune.filesystems import sqlite_file
 from abr_tune.runs import RunFolder
 from abr_tune.search.bulk import all_trials
 from abr_tune.search.events import TrialRecord
@@ -47,6 +48,8 @@ def read_records(folder: Path) -> list[TrialRecord]:
 
 def stored_trials(storage: str, name: str) -> list[FrozenTrial]:
     """The trials of the study of the run called `name`, as Optuna reads them, by number; none without a study."""
+    if (file := sqlite_file(storage)) is not None and not file.exists():  # which SQLite would make
+        return []
     with opened(storage) as connected:
         found = study_id(connected, name)
         return [] if found is None else all_trials(connected, found)

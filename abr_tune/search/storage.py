@@ -60,8 +60,18 @@ def without_password(storage: str) -> str:
     return _bare(url).render_as_string(hide_password=False)
 
 
+def absolute(storage: str) -> str:
+    """The URL, where a SQLite file in it that is named from this folder on is named from everywhere."""
+    file = sqlite_file(storage)
+    if file is None or file.is_absolute() or "/file:" in storage:
+        return storage
+    return make_url(storage).set(database=str(file.absolute())).render_as_string(hide_password=False)
+
+
 def admitted(storage: str) -> str:
     """A URL somebody gave, without its password, which goes where PostgreSQL's client looks for it.
+
+    One of a SQLite file means the same in every folder afterwards.
 
     Raises:
         UserError: it holds a password for a database that has no such place.
@@ -72,7 +82,7 @@ def admitted(storage: str) -> str:
         return storage
     bare = _bare(url)
     if bare == url:
-        return storage
+        return absolute(storage)
     if url.get_backend_name() != "postgresql":
         raise UserError(
             f"--storage {without_password(storage)!r} had a password in it, which would be written down; "

@@ -15,7 +15,7 @@ from abr_tune.search.archive import named_trials, rename_study, stored_trials
 from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending
 from abr_tune.search.search import search
-from abr_tune.search.storage import admitted, connect, patiently, without_password
+from abr_tune.search.storage import admitted, connect, patiently, sqlite_url, without_password
 from abr_tune.search.study import Study
 from core.tasks.task import Objective
 from tests.postgres import PASSWORD, Server
@@ -49,6 +49,18 @@ def test_a_password_goes_where_the_client_looks_for_it(monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="had a password in it") as refused:
         admitted("mysql+pymysql://me:secret@db/abr")
     assert "secret" not in str(refused.value)
+
+
+def test_a_study_in_sqlite_is_named_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert admitted("sqlite:///a b.db") == f"sqlite:///{tmp_path}/a b.db"
+    for same in ("sqlite:////there/study.db", "sqlite://", "sqlite:///:memory:", "sqlite:///file:a.db?uri=true"):
+        assert admitted(same) == same
+
+
+def test_reading_makes_no_study(tmp_path: Path) -> None:
+    assert stored_trials(sqlite_url(tmp_path / "study.db"), "x") == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_password_says_where_to_put_the_right_one(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
