@@ -260,6 +260,8 @@ def test_a_temporary_folder_whose_path_is_too_long(tmp_path: Path, monkeypatch: 
 
 
 def test_a_tmpdir_that_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", f"{place.temp}/../{place.temp.name}")
+    assert not [each for each in disk.temp_path(place) if "TMPDIR is" in each.sentence]
     monkeypatch.setenv("TMPDIR", "/no such")
     assert disk.temp_path(place).__next__().sentence.startswith("TMPDIR is /no such, which cannot be written to")
 

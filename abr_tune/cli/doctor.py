@@ -14,6 +14,7 @@ from abr_tune.cli.document import echo_json
 
 if TYPE_CHECKING:
     from abr_tune.doctor.checks import Told
+    from abr_tune.doctor.finding import Place
 
 
 def doctor(
@@ -56,7 +57,7 @@ def doctor(
         told = examine(place, quick=quick, on_wait=waiting.say)
     mended = list(mend(told)) if repair else []
     if mended:
-        told = _again(told, Place(out=place.out, temp=place.temp, storage=place.storage))
+        told = _again(told, place.anew())
     seconds = time.monotonic() - began
     if json:
         echo_json(document(place, told, mended, seconds))
@@ -65,7 +66,7 @@ def doctor(
     raise typer.Exit(Exit.ENVIRONMENT if worst(told) == "problem" else Exit.DONE)
 
 
-def _again(told: Sequence[Told], place: Any) -> list[Told]:
+def _again(told: Sequence[Told], place: Place) -> list[Told]:
     """The findings, those that something was repaired of looked for once more."""
     from abr_tune.doctor.checks import CHECKS, examine
 

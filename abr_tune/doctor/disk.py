@@ -128,7 +128,7 @@ def shared_memory(_place: Place) -> Iterator[Finding]:
 def temp_path(place: Place) -> Iterator[Finding]:
     """Whether Ray's sockets, whose paths must be short, fit into the temporary folder."""
     wanted, used = os.environ.get("TMPDIR"), scratch_place()
-    if wanted and Path(wanted).absolute() != place.temp:
+    if wanted and Path(os.path.abspath(wanted)) != place.temp:  # noqa: PTH100 - as tempfile makes it
         yield warning(f"TMPDIR is {wanted}, which cannot be written to; {place.temp} is used", "make it, or unset it")
     if not os.access(used, os.W_OK | os.X_OK):
         yield problem(f"{used} may not be written to", "set TMPDIR to a folder with a short path")

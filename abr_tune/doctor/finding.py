@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -69,6 +69,10 @@ class Place:
     def ground(self) -> Path:
         """The results folder, or the nearest folder above it that exists."""
         return next(each for each in (self.out.absolute(), *self.out.absolute().parents) if each.is_dir())
+
+    def anew(self) -> Place:
+        """The same place, of which nothing was told yet."""
+        return replace(self, told={})
 
 
 Look = Callable[[Place], Iterator[Finding]]

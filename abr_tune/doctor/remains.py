@@ -112,7 +112,7 @@ def _half(name: str, folder: Path) -> bool:
 
 
 def _still(run: RunFolder, place: Place) -> Callable[[], str | None]:
-    return lambda: at_work(run, Place(out=place.out, temp=place.temp, storage=place.storage))
+    return lambda: at_work(run, place.anew())
 
 
 def _remove(path: Path, worker: Callable[[], str | None] = lambda: None) -> None:

@@ -201,5 +201,5 @@ def _dead(owner: Process) -> bool:
         return False
     if not owner.boot:
         return not exists(owner.pid)
-    rebooted = owner.boot.split()[0] != this_process().boot.split()[0]
-    return rebooted or owner.gone
+    start, here = owner.boot.partition(" ")[0], this_process().boot.partition(" ")[0]
+    return here not in {"", start} or owner.gone

@@ -116,6 +116,7 @@ def search(
     refuse_emptied(folder, RunFolder(folder).study)
     if storage is None and RunFolder(folder).study.is_file():
         follow_folder(sqlite_url(RunFolder(folder).study), plan.name)
+    earlier = recall(plan)
     there = trials_in(folder)
     study = Study(storage or sqlite_url(RunFolder(folder).study), plan.name, plan.objectives)
     shared = Shared(
@@ -127,7 +128,6 @@ def search(
         cpus=plan.resources.cpus,
         limits=plan.limits,
     )
-    earlier = recall(plan)
     if earlier is not None:
         say(earlier.said)
     finished = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from abr_tune import processes
 from abr_tune.processes import process, this_process
 from abr_tune.search import orphans
 from abr_tune.search.orphans import MARK, OWNER, PREFIX, find_orphans, make_scratch, marking, sweep
@@ -135,6 +136,13 @@ def test_another_container_that_shares_the_folder_is_left_alone() -> None:
     folder = make_scratch()
     start = this_process().boot.split()[0]
     (folder / OWNER).write_text(json.dumps(this_process().to_json() | {"pid": 2**22 - 1, "boot": f"{start} pid:[1]"}))
+    assert find_orphans() == []
+
+
+def test_where_the_system_tells_no_start_nobody_is_dead_of_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS, for a folder that Linux made on a disk of both."""
+    (make_scratch() / OWNER).write_text(json.dumps(this_process().to_json() | {"boot": "another pid:[1]"}))
+    monkeypatch.setattr(processes, "boot", lambda: "")
     assert find_orphans() == []
 
 
