@@ -157,8 +157,9 @@ def _owner_of(each: Process) -> Process | None:
         marks = [said for said in (folder / "environ").read_bytes().split(b"\0") if said.startswith(MARK.encode())]
         if marks and (owner := _read(marks[0].decode(errors="replace").partition("=")[2])) is not None:
             return owner
+        places = [place.resolve() for place in _places()]  # as the system names what is open
         for path in _written(folder / "fd"):
-            for place in filter(path.is_relative_to, _places()):
+            for place in filter(path.is_relative_to, places):
                 if NAME.fullmatch(name := path.relative_to(place).parts[0]):
                     return _owner(place / name)
     return None

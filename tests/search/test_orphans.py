@@ -108,6 +108,21 @@ def test_a_killed_drivers_processes_and_folder_are_found_and_ended(driver: Drive
     assert find_orphans() == []
 
 
+def test_a_place_that_is_reached_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "real").mkdir()
+    (link := tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("TMPDIR", str(link))
+    monkeypatch.setattr(tempfile, "tempdir", str(link))
+    monkeypatch.setattr(orphans, "SHORT", link)
+    driver: Driver = request.getfixturevalue("driver")
+    driver.kill()
+    [orphan] = find_orphans()
+    assert {each.pid for each in orphan.processes} == {driver.marked, driver.writing}
+    assert orphan.end()
+
+
 def test_processes_are_found_when_their_folder_is_gone_already(driver: Driver) -> None:
     driver.kill()
     for path in sorted(driver.folder.rglob("*"), reverse=True):
