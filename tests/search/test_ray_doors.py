@@ -45,9 +45,9 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Pa
 
 
 def processes() -> list[psutil.Process]:
-    """This one and everything it started: Ray's servers, agents and workers."""
+    """This one and what Ray is made of: its servers, agents and workers. What other tests left running is not Ray's."""
     me = psutil.Process()
-    return [me, *me.children(recursive=True)]
+    return [me, *(each for each in me.children(recursive=True) if "multiprocessing" not in " ".join(each.cmdline()))]
 
 
 def address() -> str:
