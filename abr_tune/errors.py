@@ -109,12 +109,24 @@ def _within(name: object, folder: Path | None) -> bool:
     return isinstance(name, str) and (folder is None or Path(name).is_relative_to(folder))
 
 
+def _misplaced(fault: Exception) -> UserError | None:
+    """A folder was named where a file is to be written, or a file where a folder is to be made."""
+    if isinstance(fault, IsADirectoryError):
+        return UserError(f"{fault.filename2 or fault.filename} is a folder; give the name of a file")
+    if isinstance(fault, FileExistsError | NotADirectoryError) and fault.filename is not None:
+        return UserError(f"{fault.filename}: a file is in the way of a folder of this name")
+    return None
+
+
 def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:
-    """What a command ends with when something was raised that is no message of ours: a full disk is nobody's fault.
+    """What a command ends with when something was raised that is no message of ours.
+
+    A full disk is nobody's fault, and a folder where a file is asked for is a mistake of the user's.
 
     `folder` is where it writes, if that is known.
     """
-    return disk_fault(fault, folder) or OurFault(f"{type(fault).__name__}: {fault}", log)
+    misplaced = None if folder is not None else _misplaced(fault)
+    return misplaced or disk_fault(fault, folder) or OurFault(f"{type(fault).__name__}: {fault}", log)
 
 
 @dataclass(frozen=True, slots=True)

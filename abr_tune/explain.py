@@ -158,7 +158,7 @@ def _open(run: RunFolder, means: Means) -> _Case:
     summary = run.read_summary() or {}
     best = summary.get("best")
     if best is None or not run.best_config.is_file():
-        raise UserError(f"run {run.name} has no best configuration to explain yet; see: abr-tune show {run.path}")
+        raise UserError(f"run {run.name} has no best configuration to explain yet; see: abr-tune show {run.typed}")
     config = load_config(run.best_config, trust_code=means.trust_code)
     plan = reopened(run, config, trust_code=means.trust_code)
     described: Mapping[str, Any] = yaml.read(run.plan, limits=yaml.WRITTEN_OUT).data

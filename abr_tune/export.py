@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,7 +55,8 @@ def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Fi
     content["provenance"]["seal"] = seal_of(content)
     if finalist.mean is not None:
         content["provenance"] |= {"confirmed": confirmed(finalists), "finalists": [_named(one) for one in finalists]}
-    comment = f"The best of {plan.name}. Train it again: abr-tune train {run.best_config}{trust(plan.task_name)}"
+    again = f"abr-tune train {shlex.quote(str(run.best_config))}{trust(plan.task_name)}"
+    comment = f"The best of {plan.name}. Train it again: {again}"
     write_atomically(run.best_config, dump(content, comment=comment))
     run.best.mkdir(exist_ok=True)
     write_json(run.best / "metrics.json", metrics)
@@ -108,7 +110,7 @@ def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) 
     records = {record.number: record for record in read_records(run.path)}
     source = run.trial(number) / CONFIG
     if number not in records or not source.is_file():
-        raise UserError(f"run {run.name} has no trial {number} that was trained; see: abr-tune trials {run.path}")
+        raise UserError(f"run {run.name} has no trial {number} that was trained; see: abr-tune trials {run.typed}")
     content: dict[str, Any] = dict(read(source).data)
     described: Mapping[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
     known = described.get("code")
@@ -151,7 +153,7 @@ def _number(run: RunFolder, trial: str) -> int:
     if trial == "best":
         best = (run.read_summary() or {}).get("best")
         if best is None:
-            raise UserError(f"run {run.name} has no best trial; see: abr-tune trials {run.path}")
+            raise UserError(f"run {run.name} has no best trial; see: abr-tune trials {run.typed}")
         return int(best["trial"])
     if not trial.isdigit():
         raise UserError(f"--trial takes `best` or a number, not {trial!r}")

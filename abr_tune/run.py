@@ -106,9 +106,11 @@ def _beside(plan: Plan, launch: Launch, folder: RunFolder, watch: _Stopwatch, st
     materials = gather(plan, launch, folder, console, _cluster(plan, launch, stack))
     outcome = _search(materials, watch)
     if outcome.signal is not None:
-        console.print(f"left the search to its other drivers; join again with: {launch.command}", markup=False)
+        console.print(
+            f"left the search to its other drivers; join again with: {launch.command}", markup=False, soft_wrap=True
+        )
         return Exit(128 + outcome.signal)
-    console.print(parting(outcome, launch.command), markup=False)
+    console.print(parting(outcome, launch.command), markup=False, soft_wrap=True)
     return Exit.DONE
 
 
@@ -212,7 +214,7 @@ def _lies_in(plan: Plan, record: TrialRecord) -> bool:
 def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: int, watch: _Stopwatch) -> Exit:
     """Leave a summary and say how to go on."""
     _summarise(materials, "interrupted", records, (), watch)
-    materials.console.print(f"interrupted; continue with: {materials.launch.command}", markup=False)
+    materials.console.print(f"interrupted; continue with: {materials.launch.command}", markup=False, soft_wrap=True)
     return Exit(128 + signal)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,11 @@ class RunFolder:
     def name(self) -> str:
         """Name of the run."""
         return self.path.name
+
+    @property
+    def typed(self) -> str:
+        """Its path, as a shell takes it."""
+        return shlex.quote(str(self.path))
 
     @property
     def space(self) -> Path:
@@ -119,10 +125,10 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError:  # on a full disk what is half written takes room
         temporary.unlink(missing_ok=True)
         raise
-    temporary.replace(path)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -188,8 +194,8 @@ def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
     with lock:
         if not first and not join:
             raise UserError(
-                f"run {folder.name} is being driven by {_read(lock) or 'another process'}; "
-                f"stop it first with `abr-tune stop {folder}`, or give this one another name with --name"
+                f"run {folder.name} is being driven by {_read(lock) or 'another process'}; stop it first with "
+                f"`abr-tune stop {RunFolder(folder).typed}`, or give this one another name with --name"
             )
         if first:
             lock.truncate(0)

@@ -92,7 +92,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _run(run: RunFolder, name: str) -> Side:
     if not run.best_config.is_file():
-        raise UserError(f"run {run.name} has no best configuration to compare yet; see: abr-tune show {run.path}")
+        raise UserError(f"run {run.name} has no best configuration to compare yet; see: abr-tune show {run.typed}")
     side = _file(run.best_config)
     summary = run.read_summary() or {}
     scores: Mapping[str, Any] = _json(run.best / "scores.json")

@@ -62,7 +62,7 @@ def train_config(
         stderr_console().print(str(said), markup=False)
     trained = train_seeds(config, dataset, range(config.seed, config.seed + seeds), out=out)
     if trained.signal is not None:
-        stderr_console().print(f"interrupted; continue with: {command}", markup=False)
+        stderr_console().print(f"interrupted; continue with: {command}", markup=False, soft_wrap=True)
         return Exit(128 + trained.signal)
     rows = [_row(config, each.seed, each.folder, each.last, overridden=bool(overrides)) for each in trained.runs]
     if as_json:

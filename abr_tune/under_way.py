@@ -68,12 +68,7 @@ def how_to_go_on(run: RunFolder) -> str:
     """The command that goes on with a run, or in words which it is where its folder does not tell."""
     from abr_tune.doctor.standing import command_of
 
-    try:
-        belongs = f"name: {run.name}\n" in run.plan.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        belongs = False
-    known = command_of(run) if belongs else None
-    return known or f"the `abr-tune run` that began it, with --name {shlex.quote(run.name)}"
+    return command_of(run) or f"the `abr-tune run` that began it, with --name {shlex.quote(run.name)}"
 
 
 def sentences_left(told: Mapping[str, Any]) -> Iterator[str]:

@@ -56,7 +56,7 @@ def verify(file: Path, *, seeds: int, out: Path, trust_code: bool, as_json: bool
         console.print(str(said), markup=False)
     trained = train_seeds(config, dataset, fresh_seeds(config, seeds) if seeds else [config.seed], out=out)
     if trained.signal is not None:
-        console.print(f"interrupted; continue with: {command}", markup=False)
+        console.print(f"interrupted; continue with: {command}", markup=False, soft_wrap=True)
         return Exit(128 + trained.signal)
     checks = [check for run in trained.runs for check in _checks(run, expected)]
     holds = all(check.verdict == "holds" for check in checks)

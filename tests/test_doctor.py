@@ -601,7 +601,7 @@ def test_in_a_pipe_a_finding_is_a_line_without_escapes() -> None:
     assert lines[-3:] == [
         "1 problem, 1 warning, 1 note; 4 checks in 1.2 s",
         "to be mended: room",
-        "2 things that dead runs left: abr-tune doctor --repair takes them away",
+        "2 things that dead runs left: the same command with --repair takes them away",
     ]
 
 

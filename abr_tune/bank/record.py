@@ -92,7 +92,9 @@ def record(
             again = Again(watched, bank, folder, top, seeds)
             signal = again.record(dataset, engine, say=console.print)
     if signal is not None:
-        console.print(f"interrupted with {len(bank.numbers)} trials; continue with: {command}", markup=False)
+        console.print(
+            f"interrupted with {len(bank.numbers)} trials; continue with: {command}", markup=False, soft_wrap=True
+        )
         return Exit(128 + signal)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     sys.stdout.write(f"{folder}: {len(bank.numbers)} trials\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ def import_(
         typer.echo(f"note: {note}", err=True)
     for suspicion in suspicions(recordings):
         typer.echo(f"mind: {suspicion}", err=True)
-    typer.echo(f"look at them with: abr-tune data describe {to}", err=True)
+    typer.echo(f"look at them with: abr-tune data describe {shlex.quote(str(to))}", err=True)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def explain(
         try:
             found = train_the_way(folder, means, console)
         except Interrupted as stopped:
-            console.print(f"interrupted; continue with: {typed_again(context)}", markup=False)
+            console.print(f"interrupted; continue with: {typed_again(context)}", markup=False, soft_wrap=True)
             raise typer.Exit(Exit(128 + stopped.signal)) from None
         write_report(folder.path)
     if json:

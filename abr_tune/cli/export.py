@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,4 +31,4 @@ def export(
         typer.echo(text, nl=False)
     else:
         trusting = " --trust-code" if trust_code else ""
-        typer.echo(f"written: {to}; train it with: abr-tune train {to}{trusting}", err=True)
+        typer.echo(f"written: {to}; train it with: abr-tune train {shlex.quote(str(to))}{trusting}", err=True)

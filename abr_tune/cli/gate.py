@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _rollback(folder: Path) -> Iterator[str]:
 
     way = trained_ablation(folder)
     if way is None:
-        yield f"which single change helped, and which to take back: abr-tune explain {folder}"
+        yield f"which single change helped, and which to take back: abr-tune explain {shlex.quote(str(folder))}"
         return
     for step in way.steps:
         if step.told != "nothing told":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def init(
     target.write_text(text if example is not None else text + _more(text), encoding="utf-8")
     if force or not schema.exists():
         schema.write_text((shipped_spaces() / SCHEMA).read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"wrote {target}; check it with: abr-tune validate {target}", err=True)
+    typer.echo(f"wrote {target}; check it with: abr-tune validate {shlex.quote(str(target))}", err=True)
 
 
 def shipped_spaces() -> Path:

@@ -133,4 +133,4 @@ def closing(told: Sequence[Told], *, seconds: float, dry: bool) -> Iterator[str]
         yield f"to be mended: {', '.join(problems)}"
     repairs = sum(len(each.finding.repairs) for each in told)
     if repairs and dry:
-        yield f"{counted(repairs, 'thing')} that dead runs left: abr-tune doctor --repair takes them away"
+        yield f"{counted(repairs, 'thing')} that dead runs left: the same command with --repair takes them away"

@@ -102,16 +102,26 @@ def launch_of(run: RunFolder) -> dict[str, Any]:
 def command_of(run: RunFolder) -> str | None:
     """What was typed to begin a run, as its folder says; None where that is not `abr-tune run` with plain words.
 
-    A folder may come from anybody, and what is said here is pasted into a shell.
+    A folder may come from anybody, and what is said here is pasted into a shell. Of a copy under another name nothing
+    is said: its command goes on with the original.
     """
     said = launch_of(run).get("command")
-    if not isinstance(said, str):
+    if not isinstance(said, str) or _renamed(run):
         return None
     try:
         words = shlex.split(said)
     except ValueError:
         return None
     return said if words[:2] == ["abr-tune", "run"] and shlex.join(words) == said and said.isprintable() else None
+
+
+def _renamed(run: RunFolder) -> bool:
+    """Whether the plan in a run's folder is that of a run with another name."""
+    try:
+        lines = run.plan.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return f"name: {run.path.resolve().name}" not in lines
 
 
 def shared_storage(run: RunFolder) -> str | None:

@@ -1,13 +1,17 @@
 """A run that is interrupted or killed stays readable, and the next command ends it with the exact number of trials."""
 
 import os
+import pty
 import re
 import shlex
 import signal
 import sqlite3
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +68,36 @@ def finished_as_planned(folder: Path) -> None:
         assert epochs_of(folder, trial.number) == list(range(1, 6))
         assert list(trial.intermediate_values) == list(range(1, 6))
     assert strict((folder / "summary.json").read_text())["epochs"] == {"spent": 10, "unpruned": 10}
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_the_command_that_continues_in_one_piece(words: list[str], folder: Path) -> None:
+    """Whatever its width: a line that is broken in two is two commands where it is pasted."""
+    ours, theirs = pty.openpty()
+    code = "from abr_tune.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80"}
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=theirs, stderr=theirs, env=environment) as run:
+        os.close(theirs)
+        threading.Thread(target=_interrupt_later, args=(run, folder), daemon=True).start()
+        told = b""
+        with suppress(OSError):  # the terminal is closed when the command has ended
+            while part := os.read(ours, 4096):
+                told += part
+    os.close(ours)
+    assert run.returncode == 130
+    printed = re.search(r"interrupted; continue with: (abr-tune .*?)\r\n", told.decode())
+    assert printed is not None
+    typed = shlex.split(printed.group(1))
+    assert len(printed.group(1)) > 80
+    assert typed[:3] == ["abr-tune", *words[:2]]
+    assert sorted(typed[2:]) == sorted(words[1:])
+
+
+def _interrupt_later(run: "subprocess.Popen[bytes]", folder: Path) -> None:
+    until = time.monotonic() + 60
+    while not epochs_of(folder, 0) and time.monotonic() < until:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from abr_tune.runs import sole_driver
+from abr_tune.doctor.standing import command_of
+from abr_tune.runs import RunFolder, sole_driver
 from tests.end_to_end.commands import METRIC, Made, call
 
 Quick = Callable[..., Made]
@@ -69,6 +70,16 @@ def test_show_of_a_run_that_is_driven_says_by_whom_and_what_it_has(quick: Quick)
     assert "\nso far     no trial has begun\n" in made.ask("show").out
 
 
+def test_where_export_cannot_write_is_the_user_s_to_mend(little: Made, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for to, said in (("folder", "folder is a folder; give the name of a file"), ("file/x.yaml", "file: a file is in")):
+        answer = little.ask("export", "--to", tmp_path / to)
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_of_a_run_that_was_killed_is_said_what_it_has_and_how_to_go_on(quick: Quick) -> None:
     made = quick()
     (made.folder / "summary.json").unlink()
@@ -87,6 +98,7 @@ def test_of_a_run_that_was_killed_is_said_what_it_has_and_how_to_go_on(quick: Qu
     # Of a copy the command of the original would go on with the original.
     made.folder.rename(made.out / "my copy")
     copied = call("show", made.out / "my copy").out
+    assert command_of(RunFolder(made.out / "my copy")) is None
     assert copied.endswith("\ncontinue   the `abr-tune run` that began it, with --name 'my copy'\n")
 
 
