@@ -38,7 +38,10 @@ class Engine:
     """A Ray that is running already; without it one is started, or joined, for each `run`."""
 
     def run(self, source: Source, shared: Shared, interruption: Interruption) -> None:
-        """Train what `source` hands out. Raises `Signalled` at a second signal: the end is not waited for."""
+        """Train what `source` hands out.
+
+        Raises `Signalled` at a second signal, or when the first is not obeyed in time: the end is not waited for.
+        """
         if self.executor == "inline":
             with interruption.insistent():
                 run_inline(source, shared)
@@ -46,4 +49,5 @@ class Engine:
         with ExitStack() as stack:
             here = Cluster(jobs=self.jobs, resources=self.resources, address=self.address)
             cluster = self.cluster or stack.enter_context(here)
-            cluster.run(source, shared, on_wait=interruption.arm)
+            with interruption.insistent():
+                cluster.run(source, shared, on_wait=interruption.arm)

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from abr_tune.errors import StorageFault
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import follow_folder
@@ -171,7 +172,7 @@ def search(
 def _closing(study: Study) -> Iterator[None]:
     try:
         yield
-    except Signalled:
+    except (Signalled, StorageFault):  # which nobody waits for once more
         study.abandon()
         raise
     finally:

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,19 @@ def test_a_signal_ends_the_search_soon_and_orderly(tmp_path: Path, number: int, 
     states = [record.state for record in read_records(tmp_path)]
     assert states
     assert set(states) == {"waiting"}
+
+
+def test_a_signal_is_obeyed_though_the_study_does_not_answer(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLEEPY, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "epoch\n"
+        with closing(sqlite3.connect(tmp_path / "study.db", isolation_level=None, timeout=30)) as held:
+            held.execute("BEGIN EXCLUSIVE")
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGINT
+    assert complaints == ""
+    assert {record.state for record in read_records(tmp_path)} == {"running"}

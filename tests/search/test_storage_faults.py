@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from sqlalchemy import event
 
 from abr_tune.errors import AbrTuneError, EnvironmentFault, StorageFault
 from abr_tune.search import storage
+from abr_tune.search.fidelity import Point
 from abr_tune.search.ledger import Ending
 from abr_tune.search.meanings import POSTGRESQL, SQLITE, lockers
-from abr_tune.search.search import search
+from abr_tune.search.search import _closing, search
 from abr_tune.search.storage import connect, sqlite_url
 from abr_tune.search.strays import set_strays_aside, trials_in
 from abr_tune.search.study import Study
@@ -79,6 +81,18 @@ def test_who_holds_a_lock_for_too_long_is_named(study: Study, file: Path, monkey
         holder.stdin.close()
     assert lockers(file) == []
     study.finish(1, DONE)
+
+
+def test_a_study_that_does_not_answer_is_not_waited_for_again(
+    study: Study, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "SECONDS_TO_WAIT", 0.2)
+    study.report(1, Point(1, 1, (0.5,)))
+    with closing(sqlite3.connect(file, isolation_level=None)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageFault, match="is locked by") as ending, _closing(study):
+            study.flush()
+    assert not isinstance(ending.value.__context__, StorageFault)
 
 
 def test_a_full_disk_is_the_environment(study: Study) -> None:
