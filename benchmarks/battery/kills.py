@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from abr_tune.plan import yaml
+from abr_tune.report.wording import counted
 from benchmarks.battery.aftermath import Counts, Story, happened, held_against
 from benchmarks.battery.lives import Lives, after, lines
 from benchmarks.battery.row import Row
@@ -79,13 +80,14 @@ def inline(
     yield _row("kill -9 of the driver, inline", found)
 
 
-def on_ray(folder: Path, *, kills: int = 20, seed: int = 2) -> Iterator[Row]:
-    """The same under Ray, with one worker and with two."""
-    half = kills // 2
-    one = _killed(folder / "1", PROMOTED, ("--jobs", "1"), half, random.Random(seed))
-    yield _row("kill -9 of the driver under Ray, one worker", [one])
-    two = _killed(folder / "2", PROMOTED, ("--jobs", "2"), kills - half, random.Random(seed + 1), alike=False)
-    yield _row("kill -9 of the driver under Ray, two workers", [two])
+def on_ray(
+    folder: Path, *, kills: int = 10, seed: int = 2, workers: Sequence[int] = (1, 2), space: Space = PROMOTED
+) -> Iterator[Row]:
+    """The same under Ray, so often with each number of workers: one ends as if it had been left in peace."""
+    for jobs in workers:
+        chance = random.Random(seed + jobs)
+        found = _killed(folder / str(jobs), space, ("--jobs", str(jobs)), kills, chance, alike=jobs == 1)
+        yield _row(f"kill -9 of the driver under Ray, {counted(jobs, 'worker')}", [found])
 
 
 def confirmation(folder: Path, *, kills: int = 5, seed: int = 3, loaded: float = 0.0) -> Iterator[Row]:
