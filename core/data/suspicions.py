@@ -27,6 +27,8 @@ def suspicions(r: Recordings) -> Iterator[str]:
         yield f"Patients that may be one person spelt differently, who could cross a split: {shown}{_more(len(alike))}."
     if absent := [label for label in LABELS if not LABELS[label](r).any()]:
         yield f"No recording is labelled with {', '.join(absent)}: not learned, and not scored."
+    if len(classes := _classes(r)) == 1:
+        yield f"Every recording with a class is of {classes.pop()}: there is nothing to tell apart; scores say nothing."
     if lacking := sorted(set(r.class_names) - _classes(r)) if (r.hearing_class >= 0).any() else []:
         yield f"No recording is of class {', '.join(lacking)}: not learned, and not scored."
 

@@ -88,6 +88,7 @@ def _sheet_problems(sheet: Sheet) -> Iterator[DataProblem]:
         unknown_N = (frame["unit"].notna() & ~frame["unit"].isin([*TO_UV, "z"])).to_numpy()
         for problem in sheet.in_lines(at_rows(unknown_N, "unit", "no unit that is known")):
             yield replace(problem, hint=f"known are {', '.join(TO_UV)} and z")
+    yield from sheet.in_lines(_formula_problems(frame))
     yield from sheet.in_lines(_name_problems(frame))
     if "patient" in frame:
         yield from sheet.in_lines(at_rows(frame["patient"].isna().to_numpy(), "patient", "the patient is missing"))
@@ -139,6 +140,17 @@ def _cell_problems(column: pd.Series[Any], name: str, *, required: bool) -> Iter
 
 _SEPARATED: Final = re.compile(r"[-+−]?[0-9]+([.,'’  ][0-9]+)+(e[-+]?[0-9]+)?", re.IGNORECASE)
 DECIMALS: Final = "write numbers with a decimal point and without separators of thousands"
+
+
+SPREADSHEET_ERROR: Final = re.compile(r"#(N/A|NAME\?|NULL!|NUM!|REF!|VALUE!|DIV/0!|[#]+|NV|WERT!|BEZUG!|ZAHL!)")
+"""What a formula that failed, or a cell too narrow for its content, leaves in a saved table; German ones too."""
+
+
+def _formula_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:
+    """Failed formulas where text belongs; where a number belongs they are none anyway."""
+    for name in (name for name in TEXT if name in frame):
+        failed_N = frame[name].str.fullmatch(SPREADSHEET_ERROR).fillna(False).to_numpy(dtype=bool)
+        yield from at_rows(failed_N, name, "what a spreadsheet writes where a formula failed")
 
 
 def _name_problems(frame: pd.DataFrame) -> Iterator[DataProblem]:

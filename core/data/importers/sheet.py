@@ -125,7 +125,11 @@ def _header_problems(header: Sequence[str]) -> Iterator[DataProblem]:
         )
     twice = [(name, times) for name, times in Counter(header).items() if times > 1]
     for name, times in twice[:SHOWN]:
-        yield DataProblem(f"the column {name!r} stands {times} times in the header", line=1)
+        if name.strip():
+            yield DataProblem(f"the column {name!r} stands {times} times in the header", line=1)
+        else:
+            hint = "delete the empty columns, which spreadsheets save with the others"
+            yield DataProblem(f"{times} columns have no name", line=1, hint=hint)
 
 
 def _is_number(cell: str) -> bool:

@@ -126,6 +126,8 @@ def test_the_documented_columns_are_those_that_are_read():
         ("1.5,0.3", "0.3", "line 2: 10 cells, but the header names 11 columns"),
         ("NA\n", "NA,9\n", "line 3: 12 cells, but the header names 11 columns"),
         ("s1,", "s2,", "line 1: the column 's2' stands 2 times in the header"),
+        ("s1,", ",,", "line 1: 2 columns have no name; delete the empty columns"),
+        ("\nbora,,", "\nbora,#DIV/0!,", "line 4: class: what a spreadsheet writes where a formula failed"),
         ("Threshold_db".lower(), " Threshold_dB", "unknown column ' Threshold_dB'; did you mean threshold_db?"),
         ("s1,", "s999999999,", "line 1: the column s1 is missing"),
         (",35,", ',"35,5",', "line 4: threshold_db: '35,5' is not a number; write numbers with a decimal point"),

@@ -49,6 +49,12 @@ def test_labels_and_classes_that_are_nowhere(table):
     assert told == "No recording is labelled with a class: not learned, and not scored."
 
 
+def test_of_one_class_alone_nothing_can_be_told_apart(table):
+    told = list(suspicions(replace(table, hearing_class=np.where(np.arange(12) < 2, -1, 3))))
+    assert told[0].startswith("Every recording with a class is of TOTAL: there is nothing to tell apart")
+    assert not any(line.startswith("Every") for line in suspicions(table))
+
+
 def test_what_one_part_lacks_is_told_of_that_part_alone(table):
     nobody = np.full(12, np.nan, np.float32)
     train = replace(table, hearing_class=np.arange(12) % 4, threshold_db=nobody)
