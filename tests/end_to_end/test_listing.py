@@ -80,6 +80,16 @@ def test_where_export_cannot_write_is_the_user_s_to_mend(little: Made, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_of_a_run_that_was_killed_after_an_interruption_the_study_is_believed(quick: Quick) -> None:
+    made = quick()
+    summary = made.folder / "summary.json"
+    told = json.loads(summary.read_text()) | {"state": "interrupted"}
+    summary.write_text(json.dumps(told))
+    assert made.ask("show").out.startswith("quick: interrupted, 3 trials in ")
+    summary.write_text(json.dumps(told | {"trials": told["trials"] | {"complete": 1, "waiting": 1}}))
+    assert "\nso far     3 trials: 3 complete; 18 epochs trained\n" in made.ask("show").out
+
+
 def test_of_a_run_that_was_killed_is_said_what_it_has_and_how_to_go_on(quick: Quick) -> None:
     made = quick()
     (made.folder / "summary.json").unlink()
