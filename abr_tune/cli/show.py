@@ -83,13 +83,13 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
         return
     summary = folder.read_summary()
     with as_damage(folder.path):
-        if summary is None or (summary["state"] == "interrupted" and folder.study.is_file()):
+        if summary is None or (summary.get("state") == "interrupted" and folder.study.is_file()):
             left = left_behind(folder)
             # An interrupted run that went on and was killed then has the summary of the time before.
             if summary is None or left["trials"] != {name: count for name, count in summary["trials"].items() if count}:
                 _say(left, sentences_left(left), json=json)
                 return
-        go_on = [f"continue   {how_to_go_on(folder)}"] if summary["state"] == "interrupted" else []
+        go_on = [f"continue   {how_to_go_on(folder)}"] if summary.get("state") == "interrupted" else []
         _say(summary, (*sentences(summary, str(folder.path)), *go_on), json=json)
 
 
