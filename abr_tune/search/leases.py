@@ -113,6 +113,10 @@ class Lease:
             if stood.rowcount and self.first and ended_by is not None:
                 self._set(session, OVER, ended_by)
 
+    def abandon(self) -> None:
+        """Stop being a driver without a word to a storage that may not answer: others see that the process has ended."""
+        self._released.set()
+
     def mark(self) -> str:
         """What a trial that is begun or gone on with now carries: this lease, and a number of its own."""
         self._begun += 1

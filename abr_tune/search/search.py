@@ -24,7 +24,7 @@ from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
 from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
 from abr_tune.search.launch import Cluster
 from abr_tune.search.retries import Loss, Retries, told
-from abr_tune.search.signals import Signalled, catch_signals
+from abr_tune.search.signals import Interruption, Signalled, catch_signals
 from abr_tune.search.storage import sqlite_url
 from abr_tune.search.strays import refuse_emptied, set_strays_aside, trials_in
 from abr_tune.search.study import Study
@@ -148,16 +148,13 @@ def search(
         )
         engine = Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster)
         engine.run(driver, shared, interruption)
-        # Others may still train: what they leave unfinished, paused or dead, is gone on with here.
-        while study.lease is not None and not driver.done and not driver.should_stop():
-            if driver.ready():
-                engine.run(driver, shared, interruption)
-            else:
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-        driver.stopped()
-        records = tuple(study.records())
-        led = study.led
-        study.leave(driver.ended_by)
+        while _more_to_train(driver, study, interruption):
+            engine.run(driver, shared, interruption)
+        with interruption.insistent():
+            driver.stopped()
+            records = tuple(study.records())
+            led = study.led
+            study.leave(driver.ended_by)
     return Outcome(
         state="interrupted" if driver.ended_by == "signal" else "finished",
         ended_by=driver.ended_by,
@@ -166,6 +163,16 @@ def search(
         finished_here=finished,
         led=led,
     )
+
+
+def _more_to_train(driver: Driver, study: Study, interruption: Interruption) -> bool:
+    """Wait while others still train: what they leave unfinished, paused or dead, is gone on with here."""
+    with interruption.insistent():
+        while study.lease is not None and not driver.done and not driver.should_stop():
+            if driver.ready():
+                return True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    return False
 
 
 @contextmanager

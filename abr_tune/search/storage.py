@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -116,12 +117,14 @@ def connect(storage: str, *, busy: float = SECONDS_TO_WAIT) -> RDBStorage:
 
 
 def _connected(storage: str, arguments: dict[str, Any], file: Path | None) -> RDBStorage:
+    made: WeakSet[Any] = WeakSet()
     try:
         if storage.startswith("postgresql+psycopg:"):
-            arguments = arguments | {"creator": attentive(storage)}
-        connected = RDBStorage(
-            storage, engine_kwargs=arguments, skip_table_creation=file is not None and _has_tables(storage, file)
-        )
+            arguments = arguments | {"creator": _remembered(attentive(storage), made)}
+        with _closed_on_failure(made):
+            connected = RDBStorage(
+                storage, engine_kwargs=arguments, skip_table_creation=file is not None and _has_tables(storage, file)
+            )
     except (ArgumentError, ValueError) as mistake:
         raise UserError(
             f"--storage {without_password(storage)!r} is not the URL of a database, such as sqlite:///study.db or "
@@ -136,6 +139,25 @@ def _connected(storage: str, arguments: dict[str, Any], file: Path | None) -> RD
     if file is not None:
         guard_file(connected.engine, file)
     return connected
+
+
+def _remembered(connect: Callable[[], Any], made: WeakSet[Any]) -> Callable[[], Any]:
+    def creator() -> Any:
+        made.add(connection := connect())
+        return connection
+
+    return creator
+
+
+@contextmanager
+def _closed_on_failure(made: WeakSet[Any]) -> Iterator[None]:
+    """A storage that cannot be built keeps its pool of connections to itself: nobody else could close them."""
+    try:
+        yield
+    except BaseException:
+        for connection in list(made):
+            connection.close()
+        raise
 
 
 def _has_tables(storage: str, file: Path) -> bool:

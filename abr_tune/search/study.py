@@ -380,8 +380,14 @@ class Study:
         self._curves.written(epochs)
 
     def abandon(self) -> None:
-        """Write no more reports: the write that was cut short may have been made. The trials' histories have them."""
+        """Ask the storage nothing more: the write that was cut short may have been made, and nobody waits for another.
+
+        The trials' histories have what was not written.
+        """
         self._curves.written(self._curves.unwritten)
+        if self.lease is not None:
+            self.lease.abandon()
+            self.lease = None
 
     def close(self) -> None:
         """Write what is left and let go of the storage."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.commands import QUICK, call, start, stored_trials, strict
+from tests.postgres import Server
 
 SLEEPY = ("--set", "train.act=sleep", "--set", "train.epochs=5", "--set", "confirm.seeds=1", "--trials", "2")
 """Five epochs of a third of a second: two trials take seconds, and are interrupted in the first."""
@@ -171,3 +172,24 @@ def test_a_second_command_on_the_same_run_is_turned_away(words: list[str], folde
     assert f"being driven by process {process.pid}" in refused.err
     interrupt(process, signal.SIGINT, folder)
     assert process.returncode == 130
+
+
+@pytest.mark.slow
+def test_a_signal_is_obeyed_though_the_server_of_the_study_is_away(
+    words: list[str], folder: Path, postgres: Server
+) -> None:
+    words = [*words, "--storage", postgres.url]
+    process = start(*words)
+    wait_for(lambda: len(epochs_of(folder, 0)) >= 1, process)
+    postgres.control("-m", "fast", "stop")
+    try:
+        time.sleep(1)
+        took, _, err = interrupt(process, signal.SIGINT, folder)
+    finally:
+        postgres.start()
+    assert process.returncode == 130
+    assert took < 10
+    assert "Traceback" not in err
+    _, err = (again := start(*words)).communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert [epochs_of(folder, number) for number in range(2)] == [list(range(1, 6))] * 2
