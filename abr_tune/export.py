@@ -90,12 +90,16 @@ def newest_weights(folder: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def export_trial(name: str, trial: str, *, out: Path, to: Path | None, trust_code: bool = False) -> str:
+def export_trial(
+    name: str, trial: str, *, out: Path, to: Path | None, force: bool = False, trust_code: bool = False
+) -> str:
     """The configuration of one trial of a run as YAML, written to `to` when that is given.
 
     Raises:
-        UserError: no such run or trial, or the trial never began.
+        UserError: no such run or trial, the trial never began, or `to` is a file already and not to be overwritten.
     """
+    if to is not None and to.is_file() and not force:
+        raise UserError(f"{to} is there already; --force overwrites it")
     run = RunFolder(find_run(name, out))
     with as_damage(run.path):
         text = _exported(run, trial, to=to, trust_code=trust_code)

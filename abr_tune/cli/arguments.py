@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from abr_tune.errors import UserError
+
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run under the results folder, or a path to its folder.")
 ]
@@ -32,3 +34,9 @@ Address = Annotated[
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Import the task the file names as module:attribute; this runs its code.")
 ]
+
+
+def refuse_address(executor: Literal["ray", "inline"], address: str | None) -> None:
+    """Raise `UserError` for a cluster given to trainings that stay in this process."""
+    if executor == "inline" and address is not None:
+        raise UserError("--executor inline trains in this process, --address on a Ray cluster: leave one of them out")

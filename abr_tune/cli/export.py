@@ -17,6 +17,7 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--to", help="Where the configuration goes; default: standard output.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --to if it is there.")] = False,
     out: Out = Path("results"),
     trust_code: TrustCode = False,
 ) -> None:
@@ -26,7 +27,7 @@ def export(
     """
     from abr_tune.export import export_trial
 
-    text = export_trial(run, trial, out=out, to=to, trust_code=trust_code)
+    text = export_trial(run, trial, out=out, to=to, force=force, trust_code=trust_code)
     if to is None:
         typer.echo(text, nl=False)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode
+from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode, refuse_address
 
 STARTED = time.monotonic()
 
@@ -68,6 +68,7 @@ def run(
     """
     from abr_tune.plan.load import load_plan
 
+    refuse_address(executor, address)
     plan = load_plan(
         file,
         overrides=overrides or (),

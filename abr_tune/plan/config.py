@@ -101,7 +101,7 @@ def load_config(
         source.finish()
         raise AssertionError("a file without a task was accepted")
     apply_pins(source, pins, task.options, keys)
-    data = read_data(source, task)
+    data = read_data(source, task, folder=file.parent)
     values = _read_train(source, task.options)
     named = "objective" in source.data
     objectives = read_objectives(source, task) if named or task.objective is not None else ()

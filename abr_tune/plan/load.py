@@ -82,7 +82,7 @@ class _Parts:
 
     def __init__(self, source: Source, task: Task, pinned: Mapping[str, Any], *, folder: Path, results: Path) -> None:
         self.source, self.task = source, task
-        self.data = read_data(source, task)
+        self.data = read_data(source, task, folder=folder)
         self.train = _read_train(source, task.options)
         self.space, self.start_from = _read_search(source, task.options, self.train, pinned)
         refuse_impossible(source, task.options, self.train, self.space)

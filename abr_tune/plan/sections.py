@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from abr_tune.plan.explain import nearest
+from abr_tune.plan.explain import nearest, suggest
 from abr_tune.plan.metric_names import fault_of
 from abr_tune.plan.overrides import faults_in, option_paths, strict_json
 from abr_tune.plan.schema import LATER, CriterionSection, ObjectiveSection, Section
@@ -44,8 +45,11 @@ def read_task(source: Source, *, trust_code: bool, folder: Path) -> Task | None:
         return TASKS.get(nearest(name, TASKS) or "")
 
 
-def read_data(source: Source, task: Task) -> Any:
-    """The checked data options; None when the task has none, or when they are wrong, which is noted."""
+def read_data(source: Source, task: Task, *, folder: Path) -> Any:
+    """The checked data options; None when the task has none, or when they are wrong, which is noted.
+
+    Their relative paths start at `folder`.
+    """
     written = source.data.get("data")
     if task.data is None:
         if written is not None:
@@ -57,7 +61,7 @@ def read_data(source: Source, task: Task) -> Any:
     except ValidationError as fault:
         if written is None:
             source.add(("data",), f"data is missing: task {task.name} needs it")
-        elif isinstance(written, dict):
+        elif isinstance(written, dict) and not _is_mistyped(source, task.data, written.get("source"), folder):
             keys = _keys_of_data(task.data)
             source.faults(fault.errors(include_url=False), ("data",), lambda _: keys, "a data option")
         return None
@@ -119,3 +123,23 @@ def _keys_of_data(annotation: Any) -> Sequence[str]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _keys_of(annotation, ())
     return list(dict.fromkeys(key for part in get_args(annotation) for key in _keys_of_data(part)))
+
+
+def _is_mistyped(source: Source, annotation: Any, written: Any, folder: Path) -> bool:
+    """Whether `source` is nearly one of its words and no file, which is noted: the keys beside it may well be right."""
+    words = _sources_of_data(annotation)
+    if not isinstance(written, str) or written in words or Path(written).name != written or Path(written).suffix:
+        return False
+    hint = suggest(written, words)
+    if hint is None or os.path.lexists(folder / written):
+        return False
+    source.add(("data", "source"), f"{written} is no file and not {' or '.join(words)}", hint)
+    return True
+
+
+def _sources_of_data(annotation: Any) -> Sequence[str]:
+    """The words that `source` takes in the alternatives of the data options."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get("source")
+        return [word for word in get_args(field.annotation) if isinstance(word, str)] if field else []
+    return list(dict.fromkeys(word for part in get_args(annotation) for word in _sources_of_data(part)))

@@ -80,6 +80,19 @@ def test_where_export_cannot_write_is_the_user_s_to_mend(little: Made, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_export_overwrites_nothing_without_force(little: Made, tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text("mine")
+    refused = little.ask("export", "--to", file)
+    assert (refused.code, refused.out, file.read_text()) == (2, "", "mine")
+    assert refused.err == f"{file} is there already; --force overwrites it\n"
+    assert little.ask("export", "--to", file, "--force").code == 0
+    exported = file.read_text()
+    assert "provenance:" in exported
+    assert little.ask("export", "--to", file).code == 2
+    assert file.read_text() == exported
+
+
 def test_of_a_run_that_was_killed_after_an_interruption_the_study_is_believed(quick: Quick) -> None:
     made = quick()
     summary = made.folder / "summary.json"

@@ -392,6 +392,17 @@ def test_mistakes_in_what_every_file_has(small: Small, mistakes: Mistakes, old: 
     assert said(mistakes(small(change=(old, new)))[0]).startswith(message)
 
 
+def test_a_mistyped_source_is_one_mistake_and_a_file_of_that_name_is_none(small: Small, mistakes: Mistakes) -> None:
+    file = small(change=("{source: simulated, train: 300}", "{source: simulatd, train: 300, val: 80, test: 80}"))
+    [problem] = mistakes(file)
+    assert said(problem) == "simulatd is no file and not simulated | did you mean simulated?"
+    assert (problem.line, problem.column) == (3, 16)
+    (file.parent / "simulatd").touch()
+    assert [said(one).split(" |")[0] for one in mistakes(file)] == [
+        f"{key} is not a data option" for key in ("train", "val", "test")
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "3\n", "null\n"])
 def test_a_file_that_is_no_mapping(write: Callable[[str], Path], mistakes: Mistakes, text: str) -> None:
     assert mistakes(write(text))
