@@ -114,7 +114,7 @@ class Lease:
                 self._set(session, OVER, ended_by)
 
     def abandon(self) -> None:
-        """Stop being a driver without a word to a storage that may not answer: others see that the process has ended."""
+        """Stop being a driver without asking the storage, which may not answer: others see that the process ended."""
         self._released.set()
 
     def mark(self) -> str:
