@@ -1,4 +1,7 @@
-"""Standard output and standard error that outlive whoever reads them: a closed pipe or terminal ends no search."""
+"""Standard output and standard error that outlive whoever reads them: a closed pipe or terminal ends no search.
+
+Nor does a standard error that is full. A standard output that is full is a fault: what a command returns is lost then.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any, Final, TextIO
 
 NOBODY_READS: Final = frozenset({errno.EPIPE, errno.EIO})
 """A pipe whose reader has gone; a terminal that was closed."""
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""A file on a disk that is full."""
 
 
 def open_closed() -> None:
@@ -20,10 +25,14 @@ def open_closed() -> None:
 
 
 class Lasting:
-    """A stream that drops what nobody can read any more; everything else is the stream's own."""
+    """A stream that drops what nobody can read any more; everything else is the stream's own.
 
-    def __init__(self, stream: TextIO) -> None:
+    `drops` are the numbers of the `OSError`s after which it leads nowhere; others are raised.
+    """
+
+    def __init__(self, stream: TextIO, drops: frozenset[int] = NOBODY_READS) -> None:
         self._stream = stream
+        self._drops = drops
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -50,7 +59,7 @@ class Lasting:
 
     def _give_up(self, fault: OSError) -> None:
         """Whatever is still to be written, by Python's own end too, goes where it is lost."""
-        if fault.errno not in NOBODY_READS:
+        if fault.errno not in self._drops:
             raise fault
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())

@@ -172,6 +172,8 @@ def run_trial(
             yield from _judged(reports, folder / HISTORY, judging, since)
 
     with heard() as said:
+        if _checkpoint_lost(folder, since):
+            said.say("its checkpoint is gone, it begins again at epoch 1")
         try:
             yield from _told(steps(since), said)
         except _Gap as gap:
@@ -179,6 +181,14 @@ def run_trial(
             (folder / HISTORY).unlink(missing_ok=True)
             shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
             yield from _told(steps(0), said)
+
+
+def _checkpoint_lost(folder: Path, since: int) -> bool:
+    """Whether the training had got somewhere, and nothing is there that it could go on from."""
+    checkpoint = folder / CHECKPOINT
+    if checkpoint.is_file() or (checkpoint.is_dir() and any(checkpoint.iterdir())):
+        return False
+    return since > 0 or any(report.complete for report in read_history(folder / HISTORY))
 
 
 def _told(steps: Iterator[TrialStep], said: Heard) -> Iterator[TrialStep]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from abr_tune.streams import Lasting
+from abr_tune.streams import NO_ROOM, Lasting
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,3 +65,19 @@ def test_a_command_whose_reader_has_gone_ends_as_if_it_had_stayed() -> None:
     with process.stderr as said:
         assert said.read() == b""
     assert process.wait(60) == 0
+
+
+def test_a_full_stream_is_dropped_where_that_is_asked_for() -> None:
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as stream:
+        lasting = Lasting(stream, NO_ROOM)
+        for _ in range(3):
+            assert lasting.write("lost\n") == 5
+            lasting.flush()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("schema 2>/dev/full", 0), ("validate absent.yaml 2>/dev/full", 2), ("schema >/dev/full", 4)]
+)
+def test_a_full_standard_error_changes_no_exit_code_and_a_full_standard_output_does(command: str, code: int) -> None:
+    words = f"{Path(sys.executable).with_name('abr-tune')} {command}"
+    assert subprocess.run(["sh", "-c", words], capture_output=True, check=False).returncode == code

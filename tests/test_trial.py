@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,25 @@ def test_where_the_history_is_damaged_training_begins_again_and_ends_the_same(tm
     assert again[0].notes[0].endswith("training begins again")
     assert not any(step.notes for step in again[1:])
     assert path.read_text() == (tmp_path / "whole/history.jsonl").read_text()
+
+
+@pytest.mark.parametrize("lost", ["checkpoint", "."])
+def test_a_lost_checkpoint_is_said_once_and_one_that_is_there_is_not(tmp_path: Path, lost: str) -> None:
+    assert not any(step.notes for step in _three_epochs(tmp_path / "run"))
+    assert not any(step.notes for step in steps_of(tmp_path / "run", since=3))
+    shutil.rmtree(tmp_path / "run")
+    _three_epochs(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / lost)
+    again = list(steps_of(tmp_path / "run", since=3))
+    assert epochs(again) == [1, 2, 3, 4, 5, 6]
+    assert [step.notes for step in again] == [("its checkpoint is gone, it begins again at epoch 1",), *[()] * 5]
+
+
+def _three_epochs(folder: Path) -> list[TrialStep]:
+    steps = steps_of(folder)
+    part = [next(steps) for _ in range(3)]
+    steps.close()
+    return part
 
 
 def test_a_torn_line_after_the_checkpoint_is_no_damage(tmp_path: Path) -> None:

@@ -38,11 +38,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _lasting(arguments: list[str] | None) -> NoReturn:
     """Run the command line, whoever still reads what it says."""
     from abr_tune.plain import Shown
-    from abr_tune.streams import Lasting
+    from abr_tune.streams import NO_ROOM, NOBODY_READS, Lasting
 
     # A log that cannot be written, on a full disk for one, prints a traceback of its own otherwise.
     logging.raiseExceptions = False
-    out, err = (cast(TextIO, Lasting(stream)) for stream in (sys.stdout, sys.stderr))
+    out = cast(TextIO, Lasting(sys.stdout))
+    err = cast(TextIO, Lasting(sys.stderr, NOBODY_READS | NO_ROOM))
     with redirect_stderr(err), redirect_stdout(cast(TextIO, Shown(out))):
         try:
             _run(arguments)

@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 CAUGHT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_BETWEEN_LOOKS: Final = 0.2
+STOPPING: Final = "stopping, what is unfinished is saved; Ctrl-C again ends at once"
 SECONDS_OF_PATIENCE: Final = 5.0
 """How long an orderly end is waited for where it may never come, in the middle of a long epoch."""
 
@@ -75,6 +77,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._heard: SimpleQueue[bool] = SimpleQueue()
         self._spared = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         """A search that was begun with `nohup` outlives its terminal."""
 
@@ -86,6 +89,7 @@ class Interruption:
         if self.signal is not None:
             raise Signalled(self.signal)
         self.signal = number
+        self._heard.put(True)
 
     def arm(self) -> None:
         """Put the handlers back: Ray takes SIGTERM when it starts. Does nothing outside the main thread."""
@@ -93,6 +97,25 @@ class Interruption:
             for number in CAUGHT:
                 if not (number == signal.SIGHUP and self._spared):
                     signal.signal(number, self.notice)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """In this context standard error says at once that the first signal was heard: the end may take seconds."""
+        # A handler must not print, nor wait: it may have interrupted whoever prints. It may put into a SimpleQueue.
+        teller = threading.Thread(target=self._tell, name="teller", daemon=True)
+        if threading.current_thread() is threading.main_thread():
+            teller.start()
+        try:
+            yield
+        finally:
+            self._heard.put(False)
+            if teller.is_alive():
+                teller.join(SECONDS_BETWEEN_LOOKS)
+
+    def _tell(self) -> None:
+        if self._heard.get():
+            sys.stderr.write(f"{STOPPING}\n")
+            sys.stderr.flush()
 
     @contextmanager
     def insistent(self, seconds: float = SECONDS_OF_PATIENCE) -> Iterator[None]:
@@ -119,9 +142,9 @@ class Interruption:
 
 @contextmanager
 def catch_signals() -> Iterator[Interruption]:
-    """Note signals instead of dying of them; outside the main thread, where nobody can, nothing is caught."""
+    """Note signals instead of dying of them, and say so; outside the main thread, where nobody can, none is caught."""
     interruption = Interruption()
-    with _restored():
+    with _restored(), interruption.told():
         interruption.arm()
         yield interruption
 

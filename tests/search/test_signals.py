@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from abr_tune.search.signals import CAUGHT, Signalled, catch_signals, ending_on_signals, undisturbed
+from abr_tune.search.signals import CAUGHT, STOPPING, Signalled, catch_signals, ending_on_signals, undisturbed
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,26 @@ def test_a_signal_that_is_not_obeyed_for_long_counts_as_two() -> None:
             time.sleep(10)
     assert 0.3 <= time.monotonic() - began < 5
     assert interruption.signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", CAUGHT)
+def test_the_first_is_answered_at_once_and_in_one_line(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with catch_signals():
+        signal.raise_signal(number)
+        time.sleep(0.2)  # the end takes longer
+        assert capsys.readouterr() == ("", f"{STOPPING}\n")
+        with pytest.raises(Signalled):
+            signal.raise_signal(number)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_answered_where_nobody_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with catch_signals():
+        pass
+    assert capsys.readouterr() == ("", "")
+    assert "teller" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_one_that_is_obeyed_does_not() -> None:
