@@ -87,7 +87,7 @@ def test_a_damaged_summary_is_one_message(quick: Quick, here: Path) -> None:
     assert (answer.code, answer.out) == (2, "")
     assert f"{made.folder} is damaged" in answer.err
     assert "Traceback" not in answer.err
-    assert "KeyError: 'trials'" in (here / "abr-tune-fault.log").read_text(encoding="utf-8")
+    assert "KeyError" in (here / "abr-tune-fault.log").read_text(encoding="utf-8")
 
 
 def test_a_fault_of_ours_in_a_run_has_its_traceback_in_the_log_of_the_run(quick: Quick, here: Path) -> None:
