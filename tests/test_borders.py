@@ -27,6 +27,7 @@ from abr_tune.search.known import known_storages, remember
 from abr_tune.sides import read_side
 from abr_tune.weights import find_trained
 from core.report import EpochReport
+from tests.end_to_end.commands import call
 
 SMOKE = Path(__file__).parents[1] / "search_spaces" / "smoke.yaml"
 METRIC = "val/class/f1_macro"
@@ -62,6 +63,13 @@ def test_a_link_out_of_the_folder_is_refused(run: RunFolder, secret: Path, name:
     for called, out in (("given", run.path.parent), (str(run.path), Path("nowhere"))):
         with pytest.raises(UserError, match=f"{link} is a link to {secret}: what is read or written there"):
             find_run(called, out)
+
+
+@pytest.mark.parametrize("name", ["summary.json", ".driver", "study.db"])
+def test_a_list_of_runs_follows_no_link(run: RunFolder, secret: Path, name: str) -> None:
+    (run.path / name).symlink_to(secret)
+    listed = call("ls", "--out", run.path.parent, "--json")
+    assert [(row["name"], row["state"]) for row in listed.json] == [("given", "damaged")]
 
 
 def test_a_link_to_nothing_is_refused_too(run: RunFolder, tmp_path: Path) -> None:

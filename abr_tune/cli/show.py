@@ -25,7 +25,7 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
 
     Example: abr-tune ls
     """
-    from abr_tune.borders import as_damage
+    from abr_tune.borders import as_damage, refuse_links
     from abr_tune.errors import AbrTuneError
     from abr_tune.runs import driver_of, runs_in
     from abr_tune.under_way import left_behind
@@ -34,8 +34,12 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
     for run in runs_in(out):
         try:
             with as_damage(run.path):
+                summary = run.read_summary()
                 # A list does not wait for databases elsewhere.
-                row = _row(run.name, run.read_summary() or (left_behind(run) if run.study.is_file() else {}))
+                if summary is None and run.study.is_file():
+                    refuse_links(run.path)
+                    summary = left_behind(run)
+                row = _row(run.name, summary or {})
                 if driver_of(run.path) is not None:
                     row["state"] = "running"
         except AbrTuneError:  # the others are to be seen all the same; `show` says what is wrong with this one

@@ -18,17 +18,17 @@ from benchmarks.battery.lives import MARK, SECONDS_TO_LIVE, Life, Lives
 from benchmarks.battery.row import Row
 
 PLAIN: Final[Mapping[str, Any]] = {
-    "train": {"epochs": 8, "milliseconds": 200.0},
+    "train": {"epochs": 8, "milliseconds": 150.0},
     "sampler": "random",
     "pruner": "none",
-    "budget": {"trials": 8},
+    "budget": {"trials": 20},
     "confirm": {"top": 1, "seeds": 1},
 }
 """What a trial becomes does not depend on who is trained beside it: with two workers, too, nothing may differ."""
 PAUSING: Final[Mapping[str, Any]] = {
     **PROMOTED,
     "train": {"epochs": 8, "milliseconds": 100.0},
-    "budget": {"trials": 12},
+    "budget": {"trials": 20},
     "confirm": {"top": 1, "seeds": 1},
 }
 TRIES: Final = 2
