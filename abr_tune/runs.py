@@ -208,7 +208,9 @@ def sole_driver(folder: Path, *, join: bool = False) -> Iterator[bool]:
 def driver_of(folder: Path) -> Driving | None:
     """Who drives a run now, as far as its lock tells; None when nobody does. Nothing is written."""
     try:
-        with open(folder / LOCK, encoding="utf-8", opener=_no_link) as lock:
+        if (folder / LOCK).is_symlink():
+            raise UserError(f"{folder / LOCK} is a link: a run folder holds its files itself")
+        with (folder / LOCK).open(encoding="utf-8") as lock:
             return None if _locked(lock, shared=True) else _read(lock)
     except FileNotFoundError:
         return None
@@ -247,13 +249,9 @@ def _lock_file(folder: Path) -> TextIO:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # a run that was refused has just taken its folder away
-                return open(folder / LOCK, "a+", encoding="utf-8", opener=_no_link)
+                return (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as fault:
         raise UserError(f"{folder} cannot be written to: {fault.strerror}") from fault
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _locked(lock: TextIO, *, shared: bool = False) -> bool:
