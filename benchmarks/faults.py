@@ -3,7 +3,7 @@
     python -m benchmarks.faults [--only NAME ...] [--to benchmarks/results/faults.txt]
 
 Prints one line for each kind of fault: how often it was tried, what is promised, what happened. Exits 1 when a promise
-is not kept. The whole battery takes a quarter of an hour on two cores; `--only` picks parts by name, `--list` names
+is not kept. The whole battery takes twelve minutes on two idle cores; `--only` picks parts by name, `--list` names
 them. Parts run two at a time, each in a process of its own.
 """
 

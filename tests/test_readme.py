@@ -103,3 +103,14 @@ def test_files_that_are_named_exist(page: str) -> None:
 def test_nothing_is_left_to_be_filled_in() -> None:
     for page, text in TEXT.items():
         assert not re.search(r"[A-Z]{2,}_PLACEHOLDER|TODO|FIXME|TBD", text), page
+
+
+def test_the_table_of_faults_is_the_batterys_last() -> None:
+    section = README.partition("## Reliability")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (.+?) \| (\d+) \| .+ \|$", section, re.MULTILINE)
+    printed = (ROOT / "benchmarks/results/faults.txt").read_text(encoding="utf-8").splitlines()
+    kept = [line.split(None, 1)[1] for line in printed if line.startswith("ok ")]
+    assert not any(line.startswith("FAIL ") for line in printed)
+    assert len(told) == len(kept) > 0
+    for (fault, times), line in zip(told, kept, strict=True):
+        assert re.match(rf"{re.escape(fault)} +{times} ", line), line
