@@ -17,6 +17,7 @@ from abr_tune.search.archive import read_records
 from abr_tune.search.events import EpochDone, Event, TrialPaused, TrialStarted
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, Training, search, train_all
+from abr_tune.search.signals import STOPPING
 from abr_tune.trial import read_history
 from tests.search.tasks import BASELINES, RareOptions, make_data, plan
 from tests.search.test_driver import HAND, without_seconds
@@ -193,7 +194,7 @@ def test_a_signal_ends_the_search_soon_and_orderly(tmp_path: Path, number: int, 
     assert time.monotonic() - began < 10
     assert said.splitlines()[-1] == f"interrupted {int(number)}"
     assert process.returncode == 0
-    assert complaints == ""
+    assert complaints == f"{STOPPING}\n"
     states = [record.state for record in read_records(tmp_path)]
     assert states
     assert set(states) == {"waiting"}
@@ -211,5 +212,5 @@ def test_a_signal_is_obeyed_though_the_study_does_not_answer(tmp_path: Path) -> 
             process.send_signal(signal.SIGINT)
             _, complaints = process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGINT
-    assert complaints == ""
+    assert complaints == f"{STOPPING}\n"
     assert {record.state for record in read_records(tmp_path)} == {"running"}
