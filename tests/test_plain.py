@@ -6,9 +6,6 @@ import csv
 import io
 import json
 import logging
-import os
-import pty
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +19,7 @@ from abr_tune.plain import Shown, visible, visible_lines
 from abr_tune.plan.config import load_config
 from abr_tune.runs import RunFolder, write_json
 from abr_tune.weights import Trained, predict_file
+from benchmarks.battery.doors import in_terminal
 from benchmarks.battery.strangers import MODEL, weights
 from core.data.files import write
 from core.data.simulator import simulate_split
@@ -89,26 +87,9 @@ def test_a_command_in_a_terminal_shows_a_strangers_run(tmp_path: Path) -> None:
     run.space.write_text("name: x\n", encoding="utf-8")
     write_json(run.summary, {"state": f"{TITLE}\nfinished", "objective": {"metric": TURNED}})
     for arguments in (["ls", "--out", str(tmp_path)], ["trials", str(run.path)]):
-        told = in_terminal(arguments)
+        told = in_terminal([sys.executable, "-c", "from abr_tune.cli import main; main()", *arguments])
         assert b"evil" in told
         assert not [code for code in (b"\x1b[2J", b"\x1b]0", b"\x07", "\u202e".encode()) if code in told]
-
-
-def in_terminal(arguments: list[str]) -> bytes:
-    """What a command writes to a terminal that is its standard output and error."""
-    ours, theirs = pty.openpty()
-    code = "from abr_tune.cli import main; main()"
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        told = b""
-        while True:
-            try:
-                told += os.read(ours, 4096)
-            except OSError:  # the terminal is closed when the command has ended
-                break
-    os.close(ours)
-    assert process.returncode in {0, 2}
-    return told
 
 
 def test_letters_that_a_stream_lacks_are_escaped_and_a_document_stays_one() -> None:

@@ -386,5 +386,5 @@ def in_terminal(command: Sequence[str]) -> bytes:
             except OSError:  # the terminal is closed when the command has ended
                 break
     os.close(ours)
-    assert asked.returncode == 0
+    assert asked.returncode in {0, 2}, told
     return told

@@ -22,7 +22,7 @@ from abr_tune.processes import began
 from abr_tune.stop import stop_run
 from benchmarks.battery.aftermath import Story, happened, held_against
 from benchmarks.battery.kills import BASE
-from benchmarks.battery.lives import ROOT, SECONDS_TO_LIVE, Life, Lives, Whole, processes
+from benchmarks.battery.lives import ROOT, SECONDS_TO_LIVE, Life, Lives, Started, Whole, processes
 from benchmarks.battery.row import Row
 
 Way = Literal["int", "int to all", "int twice", "term", "term to all", "hup", "stop", "terminal"]
@@ -81,7 +81,7 @@ class Ended:
     traceback: bool
 
 
-class InTerminal:
+class InTerminal(Started):
     """The installed command in a terminal of its own."""
 
     def __init__(self, words: Sequence[str], said: Path, environment: Mapping[str, str]) -> None:
@@ -105,22 +105,6 @@ class InTerminal:
         self._open = True
         self._reader = threading.Thread(target=self._read, args=(said,))
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        """Of its process."""
-        return self._process.pid
-
-    def ended(self, seconds: float = 0.0) -> int | None:
-        """Its exit code; None while it lives."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def kill(self, *, group: bool) -> None:
-        """SIGKILL to its process, or to its group."""
-        (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Close the terminal, as its window is closed."""

@@ -55,15 +55,10 @@ class Life(Protocol):
         ...
 
 
-class Whole:
-    """The installed command."""
+class Started:
+    """A command in a process that this one started."""
 
-    def __init__(self, words: Sequence[str], said: Path, environment: Mapping[str, str]) -> None:
-        command = [str(Path(sys.executable).with_name("abr-tune")), *words]
-        with said.open("a", encoding="utf-8") as file:
-            self._process = subprocess.Popen(
-                command, stdout=file, stderr=file, cwd=ROOT, env=os.environ | environment, start_new_session=True
-            )
+    _process: subprocess.Popen[bytes]
 
     @property
     def pid(self) -> int:
@@ -80,6 +75,17 @@ class Whole:
     def kill(self, *, group: bool) -> None:
         """SIGKILL to its process, or to its group."""
         (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+
+
+class Whole(Started):
+    """The installed command."""
+
+    def __init__(self, words: Sequence[str], said: Path, environment: Mapping[str, str]) -> None:
+        command = [str(Path(sys.executable).with_name("abr-tune")), *words]
+        with said.open("a", encoding="utf-8") as file:
+            self._process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=ROOT, env=os.environ | environment, start_new_session=True
+            )
 
 
 class Loaded:

@@ -233,7 +233,9 @@ def test_a_storage_that_is_read_waits_for_a_lock_as_well(study: Study, file: Pat
     held = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     held.execute("BEGIN EXCLUSIVE")
     thread = threading.Timer(0.3, lambda: held.execute("ROLLBACK"))
+    began = time.monotonic()
     thread.start()
     connect(sqlite_url(file)).engine.dispose()
+    assert 0.25 < time.monotonic() - began < 10
     thread.join()
     held.close()

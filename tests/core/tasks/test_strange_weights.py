@@ -8,6 +8,7 @@ import resource
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +19,14 @@ from safetensors.torch import save
 from abr_tune.errors import UserError
 from abr_tune.plan.config import Config, load_config
 from abr_tune.weights import Trained, predict_file
+from benchmarks.battery import strangers
+from benchmarks.battery.strangers import SCALING
 from core.data.files import write
-from core.data.scaling import Scaling, Target
 from core.data.simulator import simulate_split
-from core.tasks.abr_options import AbrOptions
-from core.tasks.abr_weights import About, load_model, network_for
+from core.tasks.abr_weights import load_model, network_for
 from core.training.checkpoint import ABOUT
 
-TARGET = Target(mean=1.0, sd=1.0, low=0.0, high=2.0)
-SCALING = Scaling(
-    static_mean=(0.0,) * 4,
-    static_sd=(1.0,) * 4,
-    signal=1.0,
-    clean=1.0,
-    threshold=TARGET,
-    latency=TARGET,
-    amplitude=TARGET,
-)
-MODEL = About(
-    options=AbrOptions(),
-    seed=0,
-    fingerprint="made",
-    class_names=("A", "B"),
-    sampling_rate_hz=15_000.0,
-    samples=200,
-    unit="uV",
-    trained=("class",),
-    scalings=(SCALING,),
-    intervals={"threshold_db": 5.0},
-)
+MODEL = replace(strangers.MODEL, intervals={"threshold_db": 5.0})
 Tensors = dict[str, torch.Tensor]
 
 
