@@ -16,7 +16,7 @@ from core.data.tensors import Batch
 from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
 from core.losses.weights import StepWeights, refuse_signed
-from core.models.network import Outputs
+from core.models.outputs import Outputs
 from core.tasks.abr_options import LossOptions, Term
 
 

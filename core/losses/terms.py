@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
-from core.models.network import Outputs
+from core.models.outputs import Outputs
 from core.tasks.abr_options import Term
 
 

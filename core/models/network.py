@@ -16,6 +16,7 @@ from core.data.scaling import Scaling
 from core.data.tensors import Batch
 from core.models.encoder import LEVELS, STEM_STRIDE, SUMMARY, TOKEN_STRIDE, Block, Standardise, Stem, levels, summary
 from core.models.heads import LatencyHead, NoClasses, ScalarHead, SignalHead, perceptron
+from core.models.outputs import Outputs
 from core.models.s4d import Kernel
 from core.tasks.abr_options import Input, ModelOptions, ModelSize, SignalScale
 
@@ -29,23 +30,6 @@ STATIC_INPUTS: Final[Mapping[Input, str]] = {
     "fmp": "fmp",
 }
 """Column of the recordings' static parameters behind each input that is not the signal."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Outputs:
-    """Predictions for B recordings. A head whose target had no labels in training is untrained and says nothing."""
-
-    class_logits_BK: Tensor
-    threshold_B: Tensor
-    """dB nHL."""
-    exist_logit_B: Tensor
-    """Log-odds that wave V is visible."""
-    latency_B: Tensor
-    """ms."""
-    amplitude_B: Tensor
-    """Microvolts."""
-    signal_BT: Tensor
-    """Denoised, in the unit of the recording."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

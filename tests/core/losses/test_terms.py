@@ -12,7 +12,7 @@ from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.multitask import logit_shift
 from core.losses.terms import TERMS, TermSettings, focal, huber
-from core.models.network import Outputs
+from core.models.outputs import Outputs
 from core.tasks.abr_options import Term
 
 NAN = math.nan

@@ -10,7 +10,8 @@ from core.data.recordings import STATIC, Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.multitask import build_loss
-from core.models.network import STATIC_INPUTS, WIDTHS, AbrNetwork, Outputs, build_network
+from core.models.network import STATIC_INPUTS, WIDTHS, AbrNetwork, build_network
+from core.models.outputs import Outputs
 from core.models.s4d import Kernel
 from core.tasks.abr_options import TERMS, Input, LossOptions, ModelOptions, ModelSize, Term
 
@@ -55,7 +56,8 @@ def descend(network: AbrNetwork, recordings: Recordings, steps: int, terms: tupl
 
 
 def values(outputs: Outputs) -> dict[str, torch.Tensor]:
-    return {column.name: getattr(outputs, column.name) for column in fields(outputs)}
+    said = {column.name: getattr(outputs, column.name) for column in fields(outputs)}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def test_tables_are_total() -> None:
