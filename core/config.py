@@ -195,3 +195,21 @@ class AugmentOptions(Options):
     """A class is rare when it holds less than this share of the training recordings that have a class."""
     noise: NoiseOptions = NoiseOptions()
     mixup: MixUpOptions = MixUpOptions()
+
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bf16"]
+
+
+class ComputeOptions(Options):
+    """What a training computes on; `core.training.device` makes it so."""
+
+    device: Device = "auto"
+    """cpu; cuda: a graphics card (a search gives its trials one with `resources.gpus`); auto: in a search the card that
+    `resources.gpus` gives or else the processor, in other trainings a card where torch can use one."""
+    precision: Precision = "auto"
+    """Of the trunk of the network while it is trained: float32, or bf16 by autocast. Heads, Fourier transforms, losses,
+    weights, moments and all scores are float32 in any case. auto: bf16 on cards that compute in it, else float32."""
+    deterministic: bool = False
+    """Only algorithms that give the same numbers each time, on the same kind of device; slower on cards. On a processor
+    equal seeds give equal numbers without it."""

@@ -93,7 +93,7 @@ def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> 
 
 def _class_denominator(batch: Batch, settings: TermSettings) -> Tensor:
     if not len(settings.class_weights_K):
-        return torch.zeros(())
+        return batch.class_B.new_zeros((), dtype=torch.float32)
     return torch.where(batch.class_B >= 0, settings.class_weights_K[batch.class_B.clamp_min(0)], 0.0).sum()
 
 

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from core.config import (
     AugmentOptions,
     BalanceOptions,
+    ComputeOptions,
     FocalOptions,
     Fraction,
     NonNegative,
@@ -107,7 +108,7 @@ class PhaseOptions(Options):
         return self
 
 
-class AbrOptions(Options):
+class AbrOptions(ComputeOptions):
     """One training run of the ABR model."""
 
     epochs: Count = 20

@@ -22,6 +22,7 @@ from core.models.network import AbrNetwork
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_options import TERMS, AbrOptions, Term
 from core.tasks.abr_weights import About, intervals, network_for, predictions
+from core.training.device import Compute, compute_for
 from core.training.optim import build_optimizer, steps_per_epoch
 from core.training.phases import spans
 from core.training.run import Evaluation, Learner, Run
@@ -45,9 +46,13 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
     """The run that `options` describe on `data`.
 
     Raises ValueError when a phase has nothing to train, explicit class weights do not fit the classes, or the
-    recordings are too short for the network.
+    recordings are too short for the network, and NoCard (a ValueError) where torch can use no graphics card that is
+    asked for.
     """
-    parts = [_part(options, fold.train, fold.val, seed=seed, fold=index) for index, fold in enumerate(data.folds)]
+    compute = compute_for(options)
+    parts = [
+        _part(options, fold.train, fold.val, compute, seed=seed, fold=index) for index, fold in enumerate(data.folds)
+    ]
     trained = _trained(options, parts)
     phases = spans(options.phases.order, options.phases.boundaries, options.epochs)
     for span in phases:
@@ -58,7 +63,8 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
     _warn_of_double_counting(options.balance)
     return Run(
         identity={
-            "options": options.model_dump(mode="json", by_alias=True),
+            # A checkpoint goes on on any device.
+            "options": options.model_dump(mode="json", by_alias=True, exclude={"device"}),
             "seed": seed,
             "data": data.fingerprint,
         },
@@ -70,7 +76,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
         terms=TERMS,
         trained=trained,
         learners=tuple(
-            _learner(options, part, fold.train, index)
+            _learner(options, part, fold.train, compute, index)
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
@@ -84,14 +90,15 @@ def baselines(data: AbrDataset, split: str, held_out: Sequence[Recordings]) -> M
     return trivial_scores(data.trains(), held_out, pooled(held_out), split=split, rare=data.rare).values
 
 
-def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int, fold: int) -> _Part:
+def _part(options: AbrOptions, train: Recordings, val: Recordings, compute: Compute, *, seed: int, fold: int) -> _Part:
     scaling = fit_scaling(train)
     names = train.class_names
     counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(names))
-    weights = class_weights(counts, options.balance, names=names)
+    weights = class_weights(counts, options.balance, names=names).to(compute.device)
+    # Drawn on the processor: the first weights are the same on every device.
     torch.manual_seed(torch_seed(seed, "init", fold=fold))
     return _Part(
-        network=network_for(options, scaling, train),
+        network=network_for(options, scaling, train).to(compute.device),
         scaling=scaling,
         loss=build_loss(
             options.loss,
@@ -101,12 +108,12 @@ def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int,
             class_names=names,
             class_shares=_drawn_shares(options.balance, train).tolist(),
         ),
-        train=as_batch(train),
-        val=as_batch(val),
+        train=as_batch(train, compute.device),
+        val=as_batch(val, compute.device),
     )
 
 
-def _learner(options: AbrOptions, part: _Part, train: Recordings, fold: int) -> Learner:
+def _learner(options: AbrOptions, part: _Part, train: Recordings, compute: Compute, fold: int) -> Learner:
     steps = steps_per_epoch(len(train), batch_size=options.batch_size, accumulate=options.optimizer.accumulate)
     return Learner(
         fold=fold,
@@ -119,6 +126,7 @@ def _learner(options: AbrOptions, part: _Part, train: Recordings, fold: int) -> 
         warmup_steps=round(steps * options.optimizer.warmup_epochs),
         shared=tuple(part.network.shared_parameters()),
         augment=_augmentation(options.augment, part.scaling, train),
+        compute=compute,
     )
 
 

@@ -168,7 +168,7 @@ def predictions(network: AbrNetwork, scaling: Scaling, batch: Batch, *, trained:
     network.eval()
     rows: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for index in torch.arange(len(batch)).split(CHUNK):  # type: ignore[no-untyped-call]
+        for index in torch.arange(len(batch), device=batch.device).split(CHUNK):  # type: ignore[no-untyped-call]
             outputs = network(batch.take(index))
             made = {
                 "class_probability": outputs.class_logits_BK.double().softmax(-1),
@@ -187,7 +187,7 @@ def predictions(network: AbrNetwork, scaling: Scaling, batch: Batch, *, trained:
         "signal": scaling.clean is None,
     }
     spoken = {name for name in rows if TERM_OF[name] in trained and not silent.get(name, False)}
-    return Predictions(**{name: torch.cat(rows[name]).numpy() if name in spoken else None for name in rows})
+    return Predictions(**{name: torch.cat(rows[name]).cpu().numpy() if name in spoken else None for name in rows})
 
 
 def intervals(said: Predictions, recordings: Recordings) -> dict[str, float]:

@@ -161,7 +161,7 @@ def _own_sum(state: Mapping[str, Any]) -> str:
 
 def _weights(learners: Sequence[Learner]) -> dict[str, Tensor]:
     return {
-        f"fold{learner.fold}.{name}": tensor.detach().contiguous()
+        f"fold{learner.fold}.{name}": tensor.detach().cpu().contiguous()
         for learner in learners
         for name, tensor in learner.network.state_dict().items()
     }
@@ -174,7 +174,7 @@ def _named(learner: Learner) -> Iterator[tuple[str, Tensor]]:
 
 def _moments(learners: Sequence[Learner]) -> dict[str, Tensor]:
     return {
-        f"{kind}/{name}": tensor.contiguous()
+        f"{kind}/{name}": tensor.cpu().contiguous()
         for learner in learners
         for name, parameter in _named(learner)
         for kind, tensor in learner.optimizer.state.get(parameter, {}).items()
@@ -194,7 +194,10 @@ def _restore(
     learner.optimizer.state.clear()
     for name, parameter in _named(learner):
         if name in by_name:
-            learner.optimizer.state[parameter] = by_name[name]
+            # What was saved on one kind of device goes on on another.
+            learner.optimizer.state[parameter] = {
+                kind: tensor.to(parameter.device) for kind, tensor in by_name[name].items()
+            }
     for column, value in asdict(progress).items():
         setattr(learner.progress, column, value)
 

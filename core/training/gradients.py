@@ -57,7 +57,7 @@ def losses_now(
     numerators: Parts = {}
     with torch.no_grad():
         for batch in batches:
-            _add(numerators, learner.loss.numerators(learner.network(batch), batch, terms))
+            _add(numerators, learner.loss.numerators(_outputs(learner, batch), batch, terms))
     return _present(learner, numerators, denominators)
 
 
@@ -152,9 +152,14 @@ def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def _forward(learner: Learner, batch: Any, terms: Sequence[str]) -> Parts:
-    outputs = learner.network(batch)
+    outputs = _outputs(learner, batch)
     learner.loss.watch(outputs, batch, terms)
     return dict(learner.loss.numerators(outputs, batch, terms))
+
+
+def _outputs(learner: Learner, batch: Any) -> Any:
+    with learner.compute.autocast():
+        return learner.network(batch)
 
 
 def _add(sums: Parts, parts: Mapping[str, Tensor]) -> None:

@@ -34,6 +34,11 @@ def train(run: Run, folder: Path) -> Iterator[EpochReport]:
 
     Raises OtherRun when the checkpoint belongs to another configuration.
     """
+    with run.compute.applied():
+        yield from _epochs(run, folder)
+
+
+def _epochs(run: Run, folder: Path) -> Iterator[EpochReport]:
     saved = load_checkpoint(folder, run)
     losses: dict[str, list[float]] = {}
     reached: dict[str, int] = {}
@@ -89,16 +94,15 @@ def _train_epoch(
         )
         steps.steps.append(step)
         if step.broken is not None:
-            # Whoever reads the report may use torch's generator: dropout must not notice.
-            state = torch.get_rng_state()
-            yield EpochReport(
-                epoch=epoch,
-                phase=phase.name,
-                active=_active(run, epoch),
-                complete=False,
-                evidence=_evidence(learner, step),
-            )
-            torch.set_rng_state(state)
+            # Whoever reads the report may use torch's generators: dropout must not notice.
+            with learner.compute.generators_kept():
+                yield EpochReport(
+                    epoch=epoch,
+                    phase=phase.name,
+                    active=_active(run, epoch),
+                    complete=False,
+                    evidence=_evidence(learner, step),
+                )
 
 
 def _order(run: Run, learner: Learner, epoch: int) -> Tensor:
@@ -106,8 +110,8 @@ def _order(run: Run, learner: Learner, epoch: int) -> Tensor:
     random = _random(run, learner, "order", epoch)
     count = len(learner.examples)
     if learner.draw_N is None:
-        return torch.from_numpy(random.permutation(count))
-    return torch.from_numpy(random.choice(count, size=count, p=learner.draw_N))
+        return torch.from_numpy(random.permutation(count)).to(learner.compute.device)
+    return torch.from_numpy(random.choice(count, size=count, p=learner.draw_N)).to(learner.compute.device)
 
 
 def _random(run: Run, learner: Learner, purpose: Purpose, epoch: int) -> np.random.Generator:

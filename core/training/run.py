@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from core.config import MetricReached, OptimizerOptions
 from core.losses.weights import StepWeights
 from core.metrics import Values
+from core.training.device import PROCESSOR, Compute
 from core.training.phases import Span
 
 
@@ -121,6 +122,8 @@ class Learner:
     shared: tuple[nn.Parameter, ...] = ()
     """The weights that every term trains; read by weightings that look at gradients."""
     augment: Augment | None = None
+    compute: Compute = PROCESSOR
+    """Where the network, the examples and what the loss counts with are."""
     progress: Progress = field(default_factory=Progress)
 
 
@@ -154,3 +157,8 @@ class Run:
     """Conditions that something in the run waits for."""
     signals: Mapping[str, float] = field(default_factory=dict)
     """Numbers that hold for the whole run and stand among the health signals of every epoch."""
+
+    @property
+    def compute(self) -> Compute:
+        """Where it computes: all learners on one device."""
+        return self.learners[0].compute
