@@ -1,4 +1,4 @@
-"""One head per task: from shared features to a prediction in physical units."""
+"""One head per task: from features to a prediction in physical units."""
 
 # B recordings, F features, K classes, C channels, L positions in time.
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.data.scaling import Target
+from core.models.features import Features
 
 UNLABELLED = Target(mean=0.0, sd=1.0, low=-1.0, high=1.0)
 """Stands in for a target without labels: its head exists, is never trained, and says nothing."""
@@ -57,22 +58,35 @@ def perceptron(features: int, hidden: int, outputs: int, dropout: float) -> nn.S
 class NoClasses(nn.Module):
     """The class head of data without classes: no logits, which a loss can still be summed over."""
 
-    def forward(self, features_BF: Tensor) -> Tensor:
-        """(B, F) -> (B, 0)."""
-        return features_BF[:, :0]
+    def forward(self, features: Features) -> Tensor:
+        """Logits (B, 0)."""
+        return features.summary_BF[:, :0]
+
+
+class LogitHead(nn.Module):
+    """Log-odds, or the logits of several classes, from the summary of a recording."""
+
+    def __init__(self, summary: int, hidden: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.body = perceptron(summary, hidden, outputs, dropout)
+
+    def forward(self, features: Features) -> Tensor:
+        """Logits (B, outputs)."""
+        logits_BK: Tensor = self.body(features.summary_BF)
+        return logits_BK
 
 
 class ScalarHead(nn.Module):
     """One number per recording, bounded to the range of its labels, the mean of the labels at the start."""
 
-    def __init__(self, features: int, hidden: int, dropout: float, target: Target | None) -> None:
+    def __init__(self, summary: int, hidden: int, dropout: float, target: Target | None) -> None:
         super().__init__()
-        self.body = perceptron(features, hidden, 1, dropout)
+        self.body = perceptron(summary, hidden, 1, dropout)
         self.bounded = Bounded(target or UNLABELLED)
 
-    def forward(self, features_BF: Tensor) -> Tensor:
-        """(B, F) -> (B,)."""
-        raw_B1: Tensor = self.body(features_BF)
+    def forward(self, features: Features) -> Tensor:
+        """(B,)."""
+        raw_B1: Tensor = self.body(features.summary_BF)
         bounded_B: Tensor = self.bounded(raw_B1.squeeze(-1))
         return bounded_B
 
@@ -87,17 +101,21 @@ class LatencyHead(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, channels: int, target: Target | None) -> None:
+    def __init__(self, fine: int, target: Target | None, *, ms_per_sample: float) -> None:
         super().__init__()
-        self.score = nn.Conv1d(channels, 1, 5, padding=2)
+        self.ms_per_sample = ms_per_sample
+        self.score = nn.Conv1d(fine, 1, 5, padding=2)
         self.register_buffer("low", torch.tensor(target.low if target else -math.inf))
         self.register_buffer("high", torch.tensor(target.high if target else math.inf))
 
-    def forward(self, features_BCL: Tensor, time_L: Tensor) -> Tensor:
-        """Features at the times `time_L` (ms) -> latency (B,) in ms."""
+    def forward(self, features: Features) -> Tensor:
+        """Latency (B,) after the stimulus, in ms."""
+        fine_BCL = features.fine_BCL
+        steps_L = torch.arange(fine_BCL.shape[-1], device=fine_BCL.device)
+        time_L = steps_L * (features.fine_stride * self.ms_per_sample)
         outside_L = (time_L < self.low) | (time_L > self.high)
         # Finite, so that labels beyond the recording's end leave a mean over all of it rather than NaN.
-        score_BL = self.score(features_BCL).squeeze(1).masked_fill(outside_L, -1e4)
+        score_BL = self.score(fine_BCL).squeeze(1).masked_fill(outside_L, -1e4)
         latency_B: Tensor = score_BL.softmax(-1) @ time_L
         return latency_B
 
@@ -105,14 +123,15 @@ class LatencyHead(nn.Module):
 class SignalHead(nn.Module):
     """What to add to the recording to be rid of its noise; nothing at the start."""
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, fine: int, stride: int) -> None:
         super().__init__()
-        self.samples = nn.ConvTranspose1d(channels, 1, 2 * stride, stride=stride, padding=stride // 2)
+        kernel = 2 * stride + stride % 2
+        self.samples = nn.ConvTranspose1d(fine, 1, kernel, stride=stride, padding=(kernel - stride) // 2)
         nn.init.zeros_(self.samples.weight)
         if self.samples.bias is not None:
             nn.init.zeros_(self.samples.bias)
 
-    def forward(self, features_BCL: Tensor) -> Tensor:
-        """(B, C, L) -> (B, L * stride), in units of the signal's spread."""
-        correction_B1T: Tensor = self.samples(features_BCL)
+    def forward(self, features: Features) -> Tensor:
+        """(B, fine positions * stride), in units of the signal's spread."""
+        correction_B1T: Tensor = self.samples(features.fine_BCL)
         return correction_B1T.squeeze(1)

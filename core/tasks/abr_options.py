@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -19,13 +19,28 @@ from core.config import (
     Positive,
     WeightingOptions,
 )
+from core.tasks.abr_names import TERMS, Term
 
-Term = Literal["signal", "peak_exist", "peak_latency", "peak_amplitude", "class", "threshold"]
-"""The loss terms, under the names they have everywhere (weights, phases, metrics)."""
-TERMS: Final[tuple[Term, ...]] = get_args(Term)
+__all__ = [
+    "TERMS",
+    "AbrData",
+    "AbrOptions",
+    "Backbone",
+    "Input",
+    "LossOptions",
+    "ModelOptions",
+    "ModelSize",
+    "PhaseOptions",
+    "RecordedData",
+    "SignalScale",
+    "SimulatedData",
+    "Term",
+    "TermWeights",
+]
 
 Input = Literal["signal", "age", "intensity", "rate", "fmp"]
-ModelSize = Literal["tiny", "small"]
+ModelSize = Literal["tiny", "small", "base"]
+Backbone = Literal["encoder"]
 SignalScale = Literal["absolute", "per_recording"]
 Count = Annotated[int, Field(ge=1)]
 
@@ -33,8 +48,10 @@ Count = Annotated[int, Field(ge=1)]
 class ModelOptions(Options):
     """The network: one shared encoder, one head per task."""
 
+    backbone: Backbone = "encoder"
+    """encoder: S4D blocks on tokens of eight samples."""
     size: ModelSize = "tiny"
-    """tiny trains on a CPU core in seconds an epoch; small is wider and deeper."""
+    """tiny trains on a CPU core in seconds an epoch; small is wider and deeper; base is for a GPU."""
     inputs: tuple[Input, ...] = ("signal", "age", "intensity", "rate", "fmp")
     """What the network is shown. FMP is computed from the response by the device: it tells whether one is there."""
     signal_scale: SignalScale = "absolute"
