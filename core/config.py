@@ -37,6 +37,14 @@ class OptimizerOptions(Options):
     """Micro-batches per optimiser step; equal to one batch of their joint size."""
 
 
+class WatchOptions(Options):
+    """What is looked at while a run trains, besides losses and the norm of the gradient; it changes no number."""
+
+    every: Annotated[int, Field(ge=0)] = 20
+    """Optimiser steps from one look to the next: gradients by term, attention, predicted classes, and a line in
+    `checkpoint/watch.jsonl` (document 000: 10). 0 looks at none. A very long run is looked at less often."""
+
+
 class FocalOptions(Options):
     """Focal loss, Lin et al. 2017 (1708.02002)."""
 

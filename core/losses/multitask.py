@@ -88,6 +88,13 @@ class MultiTaskLoss:
         found, self.watched = self.watched, {}
         return found
 
+    def predicted(self, outputs: Outputs) -> dict[str, Tensor]:
+        """Class -> how many recordings are given it; empty for data without classes."""
+        if not self.class_names:
+            return {}
+        count_K = outputs.class_logits_BK.detach().argmax(1).bincount(minlength=len(self.class_names))
+        return dict(zip(self.class_names, count_K, strict=True))
+
     def epoch_ended(self) -> None:
         """Take note that an epoch is over: class weights that follow the recall change now."""
         self.weights.epoch_ended()

@@ -17,6 +17,7 @@ from core.config import (
     OptimizerOptions,
     Options,
     Positive,
+    WatchOptions,
     WeightingOptions,
 )
 from core.tasks.abr_names import TERMS, Term
@@ -135,6 +136,7 @@ class AbrOptions(ComputeOptions):
     balance: BalanceOptions = BalanceOptions()
     augment: AugmentOptions = AugmentOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
+    watch: WatchOptions = WatchOptions()
     phases: PhaseOptions = PhaseOptions()
 
 

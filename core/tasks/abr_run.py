@@ -80,6 +80,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
+        watch=options.watch,
         watched=_watched(options),
         signals=_draw_signals(options, data.trains()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from statistics import fmean
@@ -16,21 +16,31 @@ from torch import Tensor
 
 from core.config import MetricReached
 from core.metrics import Values
-from core.report import EpochReport
+from core.report import EpochReport, Intervention
+from core.training import interventions
 from core.training.checkpoint import Saved, load_checkpoint, save_checkpoint
+from core.training.interventions import GoBack, begin_again, intervene
 from core.training.phases import Span, active, phase_at
 from core.training.run import Learner, Run
 from core.training.seeds import Purpose, sequence, torch_seed
 from core.training.signals import EpochSteps, slopes
 from core.training.step import Step, optimise
+from core.training.watch import interval
+from core.training.watch_log import WatchLog
+
+Reports = Generator[EpochReport, Intervention | None]
+"""Epoch reports, each of which may be answered."""
 
 
-def train(run: Run, folder: Path) -> Iterator[EpochReport]:
+def train(run: Run, folder: Path) -> Reports:
     """Train to the end of the budget, yielding a report after each epoch, its checkpoint in `folder` already.
 
     Where `folder` holds a checkpoint, training continues from it and the report it was saved with comes first again.
     When a loss, gradient or weight is not finite, a report with `complete=False` is yielded at that step, before a
     broken loss or gradient can change a weight; going on from there skips the step.
+
+    A report may be answered (`send`) with an Intervention, which lowers the learning rate from there on; where a loss
+    or weight was not finite, the epoch begins again from the last checkpoint.
 
     Raises OtherRun when the checkpoint belongs to another configuration.
     """
@@ -38,7 +48,7 @@ def train(run: Run, folder: Path) -> Iterator[EpochReport]:
         yield from _epochs(run, folder)
 
 
-def _epochs(run: Run, folder: Path) -> Iterator[EpochReport]:
+def _epochs(run: Run, folder: Path) -> Reports:
     saved = load_checkpoint(folder, run)
     losses: dict[str, list[float]] = {}
     reached: dict[str, int] = {}
@@ -46,13 +56,15 @@ def _epochs(run: Run, folder: Path) -> Iterator[EpochReport]:
     if saved is not None:
         losses, reached = {term: list(values) for term, values in saved.losses.items()}, dict(saved.reached)
         done = saved.report.epoch
-        yield saved.report
+    log = WatchLog(folder)
+    log.cut_after(done)
+    if saved is not None:
+        intervene(run, (yield saved.report), done)
     for epoch in range(done + 1, run.epochs + 1):
         began = time.perf_counter()
         phase = phase_at(run.phases, epoch)
-        steps = EpochSteps()
-        for learner in run.learners:
-            yield from _train_epoch(run, learner, epoch, phase, reached=reached, steps=steps)
+        while (steps := (yield from _train_folds(run, epoch, phase, folder, log, reached=reached))) is None:
+            log.cut_after(epoch - 1)
         for term, loss in steps.losses().items():
             losses.setdefault(term, []).append(loss)
         evaluation = run.evaluate()
@@ -61,7 +73,7 @@ def _epochs(run: Run, folder: Path) -> Iterator[EpochReport]:
             epoch=epoch,
             phase=phase.name,
             metrics=evaluation.values.values,
-            health=_health(run, steps, losses),
+            health=_health(run, steps, losses) | interventions.signals(run, epoch),
             active=_active(run, epoch),
             absent=evaluation.values.absent,
             seconds=time.perf_counter() - began,
@@ -69,12 +81,26 @@ def _epochs(run: Run, folder: Path) -> Iterator[EpochReport]:
         for learner in run.learners:
             learner.loss.epoch_ended()
         save_checkpoint(folder, run, Saved(report, losses, reached), evaluation.about)
-        yield report
+        intervene(run, (yield report), epoch)
+
+
+def _train_folds(
+    run: Run, epoch: int, phase: Span, folder: Path, log: WatchLog, *, reached: Collection[str]
+) -> Generator[EpochReport, Intervention | None, EpochSteps | None]:
+    """One pass over the training examples of every fold; None where an intervention has gone back to before it."""
+    steps = EpochSteps()
+    try:
+        for learner in run.learners:
+            yield from _train_epoch(run, learner, epoch, phase, log, reached=reached, steps=steps)
+    except GoBack as back:
+        begin_again(run, back.asked, epoch, lambda: load_checkpoint(folder, run))
+        return None
+    return steps
 
 
 def _train_epoch(
-    run: Run, learner: Learner, epoch: int, phase: Span, *, reached: Collection[str], steps: EpochSteps
-) -> Iterator[EpochReport]:
+    run: Run, learner: Learner, epoch: int, phase: Span, log: WatchLog, *, reached: Collection[str], steps: EpochSteps
+) -> Reports:
     """One pass over the training examples of one fold; yields only where something is not finite."""
     terms = [term for term in phase.terms if term in run.trained]
     groups = _groups(_order(run, learner, epoch), run.batch_size, run.optimizer.accumulate)
@@ -82,6 +108,7 @@ def _train_epoch(
     learner.network.train()
     if learner.augment is not None:
         learner.augment.begin(_random(run, learner, "augment", epoch), reached)
+    every = interval(run.watch.every, (each.total_steps for each in run.learners))
     for number, group in enumerate(groups, 1):
         batches = [_batch(learner, index_B) for index_B in group]
         step = optimise(
@@ -91,18 +118,24 @@ def _train_epoch(
             clip=run.optimizer.clip,
             floor=run.optimizer.floor,
             ratio=number == len(groups),
+            look=every > 0 and (learner.progress.step + 1) % every == 0,
         )
         steps.steps.append(step)
+        if step.look is not None:
+            log.write({"epoch": epoch, "step": learner.progress.step, "fold": learner.fold} | step.row())
         if step.broken is not None:
             # Whoever reads the report may use torch's generators: dropout must not notice.
             with learner.compute.generators_kept():
-                yield EpochReport(
+                asked = yield EpochReport(
                     epoch=epoch,
                     phase=phase.name,
                     active=_active(run, epoch),
                     complete=False,
-                    evidence=_evidence(learner, step),
+                    evidence=_evidence(learner, step, epoch),
                 )
+            if asked is not None and step.broken != "gradient":
+                raise GoBack(asked)
+            intervene(run, asked, epoch)
 
 
 def _order(run: Run, learner: Learner, epoch: int) -> Tensor:
@@ -162,9 +195,12 @@ def _averaged(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(signals[name] for signals in folds) for name in (folds[0] if folds else ())}
 
 
-def _evidence(learner: Learner, step: Step) -> dict[str, float | str]:
+def _evidence(learner: Learner, step: Step, epoch: int) -> dict[str, float | str]:
     progress = learner.progress
     found: dict[str, float | str] = {"step": progress.step, "streak": progress.streak, "lr": step.lr}
+    found |= {"rate_factor": progress.rate, "interventions": len(progress.lowered)}
+    if epoch > 1:
+        found["back_to"] = epoch - 1
     if step.broken is not None:
         found["what"] = step.broken
     if step.term is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from core.config import MetricReached, OptimizerOptions
+from core.config import MetricReached, OptimizerOptions, WatchOptions
 from core.losses.weights import StepWeights
 from core.metrics import Values
 from core.training.device import PROCESSOR, Compute
@@ -62,6 +62,10 @@ class Loss(Protocol):
         """Numerator and denominator of what was watched since the last call, for terms that report other than that."""
         ...
 
+    def predicted(self, outputs: Any, /) -> Mapping[str, Tensor]:
+        """Class -> how many examples are given it; empty for a task without classes."""
+        ...
+
     def epoch_ended(self) -> None:
         """Take note that an epoch is over."""
         ...
@@ -104,6 +108,10 @@ class Progress:
     streak: int = 0
     """Steps in a row, up to now, in which something was not finite."""
     last_finite_loss: float | None = None
+    rate: float = 1.0
+    """What interventions have left of the scheduled learning rate."""
+    lowered: list[int] = field(default_factory=list)
+    """The epochs in, or after which it was lowered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -121,6 +129,8 @@ class Learner:
     warmup_steps: int
     shared: tuple[nn.Parameter, ...] = ()
     """The weights that every term trains; read by weightings that look at gradients."""
+    parts: Mapping[Any, Sequence[nn.Module]] = field(default_factory=dict)
+    """Part of the network -> its modules; every parameter in exactly one part."""
     augment: Augment | None = None
     compute: Compute = PROCESSOR
     """Where the network, the examples and what the loss counts with are."""
@@ -153,6 +163,7 @@ class Run:
     """Terms with a weight above 0 and labels in the training split; the others are never on."""
     learners: tuple[Learner, ...]
     evaluate: Callable[[], Evaluation]
+    watch: WatchOptions = field(default_factory=WatchOptions)
     watched: tuple[MetricReached, ...] = ()
     """Conditions that something in the run waits for."""
     signals: Mapping[str, float] = field(default_factory=dict)
