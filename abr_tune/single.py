@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from abr_tune.console import stderr_console
-from abr_tune.errors import Exit, UserError
+from abr_tune.errors import EnvironmentFault, Exit, UserError
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import sole_driver, write_json
 from abr_tune.search.signals import catch_signals
@@ -30,6 +30,7 @@ from abr_tune.trial import (
     run_trial,
     training_config,
 )
+from core.config import ComputeOptions
 from core.report import EpochReport
 
 UNDER_WAY: Final = ".under-way"
@@ -101,7 +102,11 @@ def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path
     """Train a configuration with each seed, in `out/trained/<name>-<seed>/`; one that was interrupted goes on.
 
     Until all seeds are through, each folder is marked: whoever was killed on the way trains nothing twice.
+
+    Raises:
+        EnvironmentFault: it is to compute on a graphics card, and torch can use none here.
     """
+    _refuse_missing_card(config)
     runs: list[SeedRun] = []
     with catch_signals() as interruption:
         for seed in seeds:
@@ -116,6 +121,17 @@ def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path
     for run in runs:
         (run.folder / UNDER_WAY).unlink(missing_ok=True)
     return SeedRuns(tuple(runs))
+
+
+def _refuse_missing_card(config: Config) -> None:
+    if not isinstance(config.options, ComputeOptions):
+        return
+    from core.training.device import NoCard, compute_for
+
+    try:
+        compute_for(config.options)
+    except NoCard as missing:
+        raise EnvironmentFault(f"{missing}; on the command line: --set train.device=auto") from missing
 
 
 def load(config: Config) -> Any:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.choices import read_pruner, read_sampler
 from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_folds, refuse_pruner, refuse_sampler
+from abr_tune.plan.device import refuse_device, settled
 from abr_tune.plan.earlier import read_since
 from abr_tune.plan.explain import nearest
 from abr_tune.plan.fit import Doubts, refuse_impossible
@@ -92,7 +93,8 @@ class _Parts:
         self.sampler = read_sampler(source)
         self._refuse_contradictions()
         self.since = read_since(source, folder=folder, results=results)
-        warn_of_machine(source, task)
+        refuse_device(source, task, self.train)
+        warn_of_machine(source)
         warn_of_files(source, self.data, folder)
         for key in ("gate", "constraints"):
             section = source.data.get(key)
@@ -114,6 +116,7 @@ class _Parts:
         if not self.objectives or self.pruner is None or self.sampler is None:
             raise AssertionError("a section was neither read nor refused")
         set_by_search = searched_leaves(self.space, self.task.options)
+        train = settled(self.task.options, self.train, set_by_search, gpus=text.resources.gpus)
         return Plan(
             name=text.name or file.stem,
             about=text.about,
@@ -121,7 +124,7 @@ class _Parts:
             task_name=text.task,
             task=self.task,
             data=self.data,
-            train={path: value for path, value in self.train.items() if path not in set_by_search},
+            train={path: value for path, value in train.items() if path not in set_by_search},
             space=self.space,
             start_from=self.start_from,
             objectives=self.objectives,
