@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from core.training.optim import build_optimizer, steps_per_epoch
 from core.training.phases import spans
 from core.training.run import Evaluation, Learner, Run
 from core.training.seeds import torch_seed
+from core.training.start import begin_from
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +44,18 @@ class _Part:
     val: Batch
 
 
-def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
-    """The run that `options` describe on `data`.
+def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path | None = None) -> Run:
+    """The run that `options` describe on `data`, its networks begun from the weights in `start`, if it is given.
 
     Raises ValueError when a phase has nothing to train, explicit class weights do not fit the classes, or the
-    recordings are too short for the network, and NoCard (a ValueError) where torch can use no graphics card that is
-    asked for.
+    recordings are too short for the network, or `start` holds no weights, and NoCard (a ValueError) where torch can use
+    no graphics card that is asked for.
     """
     compute = compute_for(options)
     parts = [
         _part(options, fold.train, fold.val, compute, seed=seed, fold=index) for index, fold in enumerate(data.folds)
     ]
+    begun = None if start is None else begin_from(start, [part.network for part in parts])
     trained = _trained(options, parts)
     phases = spans(options.phases.order, options.phases.boundaries, options.epochs)
     for span in phases:
@@ -67,6 +70,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
             "options": options.model_dump(mode="json", by_alias=True, exclude={"device"}),
             "seed": seed,
             "data": data.fingerprint,
+            **({} if begun is None else {"start": begun.sha256}),
         },
         seed=seed,
         epochs=options.epochs,
@@ -82,7 +86,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
         watch=options.watch,
         watched=_watched(options),
-        signals=_draw_signals(options, data.trains()),
+        signals=_draw_signals(options, data.trains()) | ({} if begun is None else begun.signals),
     )
 
 
