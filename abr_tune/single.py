@@ -151,7 +151,14 @@ def load(config: Config) -> Any:
 def _name(config: Config) -> str:
     """A folder of its own for every configuration: its file's name, and a hash of what is trained."""
     told = json.dumps(
-        training_config(config.task_name, config.options, seed=0, data=config.data_from(Path())), sort_keys=True
+        training_config(
+            config.task_name,
+            config.options,
+            seed=0,
+            data=config.data_from(Path()),
+            start=None if config.start is None else {"sha256": config.start.sha256},
+        ),
+        sort_keys=True,
     )
     return f"{config.file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
@@ -170,7 +177,13 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
     """Train to the end, or on to it from where an interrupted training stopped."""
     console = stderr_console()
     options, task = config.options, config.task
-    told = training_config(config.task_name, options, seed=config.seed, data=config.data_from(folder))
+    told = training_config(
+        config.task_name,
+        options,
+        seed=config.seed,
+        data=config.data_from(folder),
+        start=config.start_from_folder(folder),
+    )
     steps = run_trial(
         task,
         options,
@@ -180,6 +193,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
         health=config.health,
         baselines=task.baselines(dataset),
         config=told,
+        start=None if config.start is None else config.start.checked(),
     )
     outcome: TrialStep | Crash | None = None
     with console.status(f"training with seed {config.seed} ..."):

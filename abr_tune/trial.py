@@ -123,13 +123,19 @@ class Crash:
 
 
 def training_config(
-    task: str, options: BaseModel, *, seed: int, data: Mapping[str, Any] | None = None
+    task: str,
+    options: BaseModel,
+    *,
+    seed: int,
+    data: Mapping[str, Any] | None = None,
+    start: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `config.yaml` says: enough to train the same configuration again, from the folder it lies in."""
     config: dict[str, Any] = {"task": task}
     if data is not None:
         config["data"] = dict(data)
-    return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed}
+    begun = {} if start is None else {"start": dict(start)}
+    return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed} | begun
 
 
 def run_trial(
@@ -147,15 +153,17 @@ def run_trial(
     leave: Leave = NO_LEAVE,
     limits: Limits = UNLIMITED,
     expendable: bool = False,
+    start: Path | None = None,
 ) -> Iterator[TrialStep]:
     """Train `options` in `folder` until the task is done, a rule or a limit stops it; the stop is in the last step.
 
     Where the folder holds a checkpoint, training goes on from it: the reports of earlier epochs come again from the
     history (those after epoch `since`, and always the last), then new ones. Without one, it begins again and the old
     history is dropped; so it does where the history is damaged, without which nothing could be judged as before. `data`
-    is what `task.load` returned, None for a task without data; `config` overrides what `config.yaml` says. Whatever the
-    task raises passes through. A limit that is passed within an epoch cuts it short; an `expendable` process may end
-    itself for it. Seconds of earlier parts are those of the history's reports.
+    is what `task.load` returned, None for a task without data; `start` holds the weights it begins from, where it does
+    not begin with random ones; `config` overrides what `config.yaml` says. Whatever the task raises passes through. A
+    limit that is passed within an epoch cuts it short; an `expendable` process may end itself for it. Seconds of
+    earlier parts are those of the history's reports.
     """
     pin_threads(cpus)
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,11 +171,12 @@ def run_trial(
         write_atomically(
             folder / CONFIG, json.dumps(config or training_config(task.name, options, seed=seed), indent=2) + "\n"
         )
-    with_data = {} if data is None else {"data": data}
+    # A task of the user's own need not know either.
+    given = ({} if data is None else {"data": data}) | ({} if start is None else {"start": start})
     judging = _Judging(health, baselines, leave, limits, expendable, length_of(options))
 
     def steps(since: int) -> Iterator[TrialStep]:
-        trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data)
+        trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **given)
         with closing(closable(trained)) as reports:
             yield from _judged(reports, folder / HISTORY, judging, since)
 

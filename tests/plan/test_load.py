@@ -525,7 +525,7 @@ def test_the_tables_are_total() -> None:
 
 def test_every_part_of_a_plan_is_described(small: Small) -> None:
     renamed = {"file": None, "task": None, "task_name": "task", "space": "search", "objectives": "objective"}
-    renamed |= {"since": "from", "warnings": None}
+    renamed |= {"since": "from", "inherited": "train", "start": "from", "warnings": None}
     keys = {renamed.get(name, name) for name in Plan.__dataclass_fields__} - {None}
     assert set(describe_plan(load_plan(small()))) == keys
 
