@@ -13,14 +13,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor
 
-ScheduleName = Literal["cosine", "linear"]
-Prediction = Literal["velocity", "noise"]
-Sampler = Literal["ddim", "ddpm"]
+from core.diffusion_names import Prediction, Sampler, ScheduleName
 
 LINEAR_BETAS: Final = (1e-4, 0.02)
 """First and last share of noise added per step, of 1,000 steps (2006.11239)."""

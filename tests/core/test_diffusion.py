@@ -13,9 +13,6 @@ from core.diffusion import (
     NOISE_FLOOR,
     SCHEDULES,
     NoiseSchedule,
-    Prediction,
-    Sampler,
-    ScheduleName,
     ddim_step,
     ddpm_step,
     guided,
@@ -27,6 +24,7 @@ from core.diffusion import (
     terminal_for,
     way_back,
 )
+from core.diffusion_names import Prediction, Sampler, ScheduleName
 
 NAMES = get_args(ScheduleName)
 PREDICTIONS = get_args(Prediction)
