@@ -68,6 +68,8 @@ class EpochReport:
     """Metric -> why it could not be computed."""
     seconds: float = 0.0
     """Wall time of the epoch, evaluation included."""
+    ended_early: str = ""
+    """Why training ends with this epoch though its budget is not spent; empty otherwise."""
     complete: bool = True
     """False when the report was sent from within an epoch because something was not finite."""
     evidence: Mapping[str, float | str] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class EpochReport:
     def to_json(self) -> dict[str, Any]:
         """One line of `history.jsonl`, empty groups left out."""
         record = asdict(self)
-        for name in ("active", "absent", "evidence"):
+        for name in ("active", "absent", "evidence", "ended_early"):
             if not record[name]:
                 del record[name]
         if self.complete:

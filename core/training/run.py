@@ -14,8 +14,17 @@ from torch.optim import Optimizer
 from core.config import MetricReached, OptimizerOptions, WatchOptions
 from core.losses.weights import StepWeights
 from core.metrics import Values
+from core.schedules import Sampling, ScheduleOptions, StoppingOptions
 from core.training.device import PROCESSOR, Compute
+from core.training.ema import Ema
 from core.training.phases import Span
+
+
+class Gate(Protocol):
+    """A branch of a network that can be held shut: `core.models.gate.Gate` is one."""
+
+    open: float
+    """From 0, shut, to 1."""
 
 
 class Examples(Protocol):
@@ -131,6 +140,12 @@ class Learner:
     """The weights that every term trains; read by weightings that look at gradients."""
     parts: Mapping[Any, Sequence[nn.Module]] = field(default_factory=dict)
     """Part of the network -> its modules; every parameter in exactly one part."""
+    gates: Mapping[Any, Sequence[Gate]] = field(default_factory=dict)
+    """Part of the network -> what opens and shuts its branches."""
+    draws_of: Mapping[Sampling, NDArray[np.float64] | None] = field(default_factory=dict)
+    """What `draw_N` is in phases that draw otherwise."""
+    ema: Ema | None = None
+    """The average of the network's weights, where that is what is scored and saved."""
     augment: Augment | None = None
     compute: Compute = PROCESSOR
     """Where the network, the examples and what the loss counts with are."""
@@ -166,8 +181,12 @@ class Run:
     watch: WatchOptions = field(default_factory=WatchOptions)
     watched: tuple[MetricReached, ...] = ()
     """Conditions that something in the run waits for."""
+    schedules: ScheduleOptions = field(default_factory=ScheduleOptions)
+    stopping: StoppingOptions | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     """Numbers that hold for the whole run and stand among the health signals of every epoch."""
+    signals_of: Mapping[Sampling, Mapping[str, float]] = field(default_factory=dict)
+    """What stands in their place in phases that draw otherwise."""
 
     @property
     def compute(self) -> Compute:

@@ -120,7 +120,7 @@ def _seen(learner: Learner, gathered: Gathered) -> Step:
         norm=size,
         lr=max(group["lr"] for group in learner.optimizer.param_groups),
         broken=broken,
-        weights=gathered.weights if learner.loss.weights.change else {},
+        weights=gathered.weights if learner.loss.weights.change or learner.loss.weights.factors else {},
     )
 
 
