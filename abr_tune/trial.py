@@ -31,9 +31,11 @@ from abr_tune.limits import UNLIMITED, Meter, OverLimit
 from abr_tune.plan.plan import Limits
 from abr_tune.runs import write_atomically
 from core.health import HealthOptions, Verdict, judge
+from core.health.intervention import MADE
 from core.health.odds import State, state_of
-from core.report import EpochReport, NotFinite
+from core.report import EpochReport, Intervention, NotFinite
 from core.tasks.task import Task
+from core.training.watch_log import NAME as WATCH
 
 CONFIG: Final = "config.yaml"
 HISTORY: Final = "history.jsonl"
@@ -93,6 +95,12 @@ class TrialStep:
     def stop(self) -> Verdict | None:
         """The verdict that ends the training, if any."""
         return None if self.spared else self.would_stop
+
+    @property
+    def intervention(self) -> Intervention | None:
+        """What a rule asks for instead of a stop."""
+        asked = next((verdict for verdict in self.verdicts if verdict.level == "intervene"), None)
+        return None if asked is None or self.stop else Intervention(float(asked.evidence["lower_rate"]))
 
     @property
     def would_stop(self) -> Verdict | None:
@@ -177,7 +185,7 @@ def run_trial(
 
     def steps(since: int) -> Iterator[TrialStep]:
         trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **given)
-        with closing(closable(trained)) as reports:
+        with closing(answerable(trained)) as reports:
             yield from _judged(reports, folder / HISTORY, judging, since)
 
     with heard() as said:
@@ -195,7 +203,7 @@ def run_trial(
 def _checkpoint_lost(folder: Path, since: int) -> bool:
     """Whether the training had got somewhere, and nothing is there that it could go on from."""
     checkpoint = folder / CHECKPOINT
-    if checkpoint.is_file() or (checkpoint.is_dir() and any(checkpoint.iterdir())):
+    if checkpoint.is_file() or (checkpoint.is_dir() and any(path.name != WATCH for path in checkpoint.iterdir())):
         return False
     return since > 0 or any(report.complete for report in read_history(folder / HISTORY))
 
@@ -297,6 +305,11 @@ def pin_threads(cpus: int) -> None:
         torch.set_num_threads(cpus)
 
 
+def answerable(reports: Iterator[EpochReport]) -> Generator[EpochReport, Intervention | None]:
+    """`reports` as a generator, which passes on what it is sent where the task's is one."""
+    yield from reports
+
+
 def closable(items: Iterable[Item]) -> Generator[Item]:
     """`items` as a generator, so that `close` reaches it even where a task returned a plain iterator."""
     yield from items
@@ -320,7 +333,28 @@ class _Judging:
         return TrialStep(history[-1], verdicts, self.leave.spares(history[-1], verdicts))
 
 
-def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
+def _answered(reports: Generator[EpochReport, Intervention | None], answer: Intervention | None) -> EpochReport | None:
+    """The next report, after the last one was answered; None at the end.
+
+    Raises NotTaken when an intervention had no effect: the training would neither change nor stop.
+    """
+    try:
+        report = next(reports) if answer is None else reports.send(answer)
+    except StopIteration:
+        return None
+    if answer is not None and not (report.health.get(MADE) or report.evidence.get(MADE)):
+        raise NotTaken
+    return report
+
+
+class NotTaken(ValueError):
+    """A training was asked to lower its learning rate and did not."""
+
+    def __str__(self) -> str:
+        return "the task's train() does not pass on what its reports are answered with: delegate with `yield from`"
+
+
+def _judged(reports: Generator[EpochReport, Intervention | None], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
     """Record and judge the reports, beginning with what the history keeps of an earlier part of the run."""
     old = read_history(path)
     spent = sum(report.seconds for report in old)
@@ -347,7 +381,8 @@ def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since
                 yield (step := judging.step(history, meter.verdict(report.epoch)))
                 if step.stop:
                     return
-                report = meter.measured(lambda: next(reports, None), report.epoch + 1)
+                answer = step.intervention
+                report = meter.measured(lambda: _answered(reports, answer), report.epoch + 1)  # noqa: B023 - asked at once
     except OverLimit:
         yield _cut_short(history or old, meter)
 

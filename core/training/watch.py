@@ -98,8 +98,8 @@ class Looker(Blind):
 
     def look(self, learner: Learner) -> Look:
         """Norms and angles, in one transfer of numbers each."""
-        gramian = _gramian(list(self.rows.values()))
-        terms = list(self.rows)
+        terms = sorted(self.rows)  # whatever order the phases name them in
+        gramian = _gramian([self.rows[term] for term in terms])
         norms = {term: math.sqrt(max(0.0, gramian[row][row])) for row, term in enumerate(terms)}
         cosines = {
             f"{terms[a]}-{terms[b]}": gramian[a][b] / (norms[terms[a]] * norms[terms[b]])
