@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -30,6 +30,16 @@ class Features:
     """Static parameters and the recording's size, embedded."""
     fine_stride: int
     """Samples between two fine positions."""
+
+    def single(self) -> Features:
+        """The same in single precision; the very same where they are."""
+        return replace(
+            self,
+            tokens_BDL=self.tokens_BDL.float(),
+            fine_BCL=self.fine_BCL.float(),
+            summary_BF=self.summary_BF.float(),
+            condition_BE=self.condition_BE.float(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

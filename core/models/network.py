@@ -20,6 +20,7 @@ from core.models.gate import Gate
 from core.models.heads import LatencyHead, LogitHead, NoClasses, ScalarHead, SignalHead
 from core.models.outputs import Outputs
 from core.models.parts import gates_of, parts_of
+from core.models.precision import half
 from core.models.s4d import Kernel
 from core.tasks.abr_names import PARTS, Part
 from core.tasks.abr_options import Backbone, Input, ModelOptions, ModelSize, SignalScale
@@ -86,6 +87,8 @@ class AbrNetwork(nn.Module):
         signal_scale: SignalScale = "absolute",
     ) -> None:
         super().__init__()
+        self.bf16 = False
+        """Whether the backbone computes in bfloat16 while it is trained; set by who trains it."""
         self.signal_scale = signal_scale
         self.signals = signals
         self.reads_signal = "signal" in inputs
@@ -124,8 +127,9 @@ class AbrNetwork(nn.Module):
         """
         if beside_BCT is None:
             beside_BCT = x_BT.new_zeros(len(x_BT), self.signals - 1, x_BT.shape[-1])
-        made: Features = self.backbone(torch.cat([x_BT.unsqueeze(1), beside_BCT], 1), condition_BE)
-        return made
+        with half(x_BT, on=self.bf16 and self.training):
+            made: Features = self.backbone(torch.cat([x_BT.unsqueeze(1), beside_BCT], 1), condition_BE)
+        return made.single() if self.bf16 else made
 
     def scaled(self, signal_BT: Tensor, unit_B1: Tensor) -> Tensor:
         """(B, T) in units of `unit_of`; zeros where the signal is no input."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,12 +34,8 @@ class Compute:
 
     device: torch.device
     bf16: bool = False
-    """Whether what is trained computes in bfloat16 where that is safe."""
+    """Whether the trunk of a network in training computes in bfloat16."""
     deterministic: bool = False
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """Around the forward passes of training, not around losses and scores."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ def losses_now(
     numerators: Parts = {}
     with torch.no_grad():
         for batch in batches:
-            _add(numerators, learner.loss.numerators(_outputs(learner, batch), batch, terms))
+            _add(numerators, learner.loss.numerators(learner.network(batch), batch, terms))
     return _present(learner, numerators, denominators)
 
 
@@ -169,15 +169,10 @@ def _backward(learner: Learner, values: Mapping[Any, Tensor], weights: Mapping[s
 
 
 def _forward(learner: Learner, batch: Any, terms: Sequence[str], looker: Blind) -> Parts:
-    outputs = _outputs(learner, batch)
+    outputs = learner.network(batch)
     looker.outputs(learner, outputs)
     learner.loss.watch(outputs, batch, terms)
     return dict(learner.loss.numerators(outputs, batch, terms))
-
-
-def _outputs(learner: Learner, batch: Any) -> Any:
-    with learner.compute.autocast():
-        return learner.network(batch)
 
 
 def _add(sums: Parts, parts: Mapping[str, Tensor]) -> None:
