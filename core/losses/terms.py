@@ -123,7 +123,9 @@ def _signal_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) ->
     spread = settings.scaling.clean or settings.scaling.signal
     known_BT = batch.clean_BT.isfinite()
     error_BT = torch.where(known_BT, outputs.signal_BT - torch.where(known_BT, batch.clean_BT, 0.0), 0.0)
-    return (error_BT / spread).square().mean(-1).sum()
+    loss = (error_BT / spread).square().mean(-1).sum()
+    diffusion_BT = outputs.diffusion_error_BT
+    return loss if diffusion_BT is None else loss + diffusion_BT.square().mean(-1).sum()
 
 
 def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:

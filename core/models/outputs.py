@@ -37,3 +37,5 @@ class Outputs:
     """dB nHL, from the local path of the threshold head alone: read by its loss, by nothing else."""
     outlier_logit_B: Tensor | None = None
     """Log-odds that the threshold's label has nothing to do with the recording."""
+    diffusion_error_BT: Tensor | None = None
+    """What is said of noised truths less what ought to be, in units of their spread, while diffusion is trained."""
