@@ -164,7 +164,9 @@ def build_loss(
     """
     focal = options.class_loss == "focal"
     weights = {term: options.weights.of(term) for term in TERMS}
-    refuse_signed(options.weighting, [term for term, weight in weights.items() if weight > 0 and TERMS[term].signed])
+    likelihood = options.regression == "gaussian_nll"
+    signed = [term for term, weight in weights.items() if weight > 0 and likelihood and TERMS[term].regression]
+    refuse_signed(options.weighting, signed)
     return MultiTaskLoss(
         weights=weights,
         settings=TermSettings(
@@ -173,6 +175,9 @@ def build_loss(
             alpha=options.focal.alpha if focal else 1.0,
             label_smoothing=options.label_smoothing,
             huber_delta=options.huber_delta,
+            nll_beta=options.nll_beta if likelihood else None,
+            outliers=options.outliers,
+            auxiliary=options.auxiliary,
             scaling=scaling,
             logit_shift_K=logit_shift(class_shares, options.logit_adjustment, class_weights.device)
             if options.logit_adjustment

@@ -15,9 +15,9 @@ from core.data.recordings import STATIC
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
 from core.models.encoder import TOKEN_STRIDE, Condition, Encoder
-from core.models.features import Features
+from core.models.features import Features, FeatureSizes
 from core.models.gate import Gate
-from core.models.heads import LatencyHead, LogitHead, NoClasses, ScalarHead, SignalHead
+from core.models.head_table import Heads, build_heads
 from core.models.outputs import Outputs
 from core.models.parts import gates_of, parts_of
 from core.models.precision import half
@@ -78,11 +78,9 @@ class AbrNetwork(nn.Module):
         *,
         inputs: tuple[Input, ...],
         scaling: Scaling,
-        sampling_rate_hz: float,
-        num_classes: int,
         width: Width,
         backbone: Callable[[], Encoder],
-        dropout: float,
+        heads: Callable[[FeatureSizes], Heads],
         signals: int = 1,
         signal_scale: SignalScale = "absolute",
     ) -> None:
@@ -96,13 +94,13 @@ class AbrNetwork(nn.Module):
         columns = tuple(STATIC.index(column) for name, column in STATIC_INPUTS.items() if name in inputs)
         self.condition = Condition(columns, scaling.static_mean, scaling.static_sd, width=width.condition)
         self.backbone = backbone()
-        sizes, hidden = self.backbone.sizes, width.hidden
-        self.class_head = LogitHead(sizes.summary, hidden, num_classes, dropout) if num_classes else NoClasses()
-        self.threshold_head = ScalarHead(sizes.summary, hidden, dropout, scaling.threshold)
-        self.exist_head = LogitHead(sizes.summary, hidden, 1, dropout)
-        self.latency_head = LatencyHead(sizes.fine, scaling.latency, ms_per_sample=1000.0 / sampling_rate_hz)
-        self.amplitude_head = ScalarHead(sizes.summary, hidden, dropout, scaling.amplitude)
-        self.signal_head = SignalHead(sizes.fine, sizes.fine_stride)
+        made = heads(self.backbone.sizes)
+        self.class_head = made.classes
+        self.threshold_head = made.threshold
+        self.exist_head = made.exist
+        self.latency_head = made.latency
+        self.amplitude_head = made.amplitude
+        self.signal_head = made.signal
 
     def forward(self, batch: Batch) -> Outputs:
         """Predictions for the recordings of `batch`; its labels are not read."""
@@ -110,12 +108,19 @@ class AbrNetwork(nn.Module):
         unit_B1 = self.unit_of(batch.signal_BT)
         x_BT = self.scaled(batch.signal_BT, unit_B1)
         features = self.features(x_BT, self.condition(batch.static_BS, x_BT))
+        threshold, latency = self.threshold_head(features), self.latency_head(features)
+        amplitude = self.amplitude_head(features)
         return Outputs(
             class_logits_BK=self.class_head(features),
-            threshold_B=self.threshold_head(features),
+            threshold_B=threshold.mean_B,
+            threshold_log_var_B=threshold.log_var_B,
+            threshold_auxiliary_B=threshold.auxiliary_B,
+            outlier_logit_B=threshold.outlier_logit_B,
             exist_logit_B=self.exist_head(features).squeeze(-1),
-            latency_B=self.latency_head(features),
-            amplitude_B=self.amplitude_head(features),
+            latency_B=latency.mean_B,
+            latency_log_var_B=latency.log_var_B,
+            amplitude_B=amplitude.mean_B,
+            amplitude_log_var_B=amplitude.log_var_B,
             signal_BT=unit_B1 * (x_BT + self.signal_head(features)[:, :samples]),
         )
 
@@ -183,21 +188,34 @@ def build_network(
     sampling_rate_hz: float,
     num_classes: int,
     signals: int = 1,
+    spread: bool = False,
+    outliers: float = 0.0,
 ) -> AbrNetwork:
     """The network that `options` describe; raises ValueError when recordings of `samples` samples are too short.
 
-    `signals` counts what it is shown of each recording: the recording itself, and what diffusion lays beside it.
+    `signals` counts what it is shown of each recording: the recording itself, and what diffusion lays beside it. With
+    `spread`, heads that predict a number predict how far labels lie from it; `outliers` is the share of threshold
+    labels expected to be wrong, above 0 only for a loss that reads the probability.
     """
     if samples < 2 * TOKEN_STRIDE:
         raise ValueError(f"recordings of {samples} samples are too short: the network needs {2 * TOKEN_STRIDE}")
+    width = WIDTHS[options.size]
     return AbrNetwork(
         inputs=options.inputs,
         scaling=scaling,
-        sampling_rate_hz=sampling_rate_hz,
-        num_classes=num_classes,
-        width=WIDTHS[options.size],
+        width=width,
         backbone=lambda: BACKBONES[options.backbone](options, samples, signals),
-        dropout=options.dropout,
+        heads=lambda sizes: build_heads(
+            options.heads,
+            sizes,
+            scaling,
+            hidden=width.hidden,
+            dropout=options.dropout,
+            num_classes=num_classes,
+            ms_per_sample=1000.0 / sampling_rate_hz,
+            spread=spread,
+            outliers=outliers,
+        ),
         signals=signals,
         signal_scale=options.signal_scale,
     )

@@ -2,10 +2,15 @@ import pytest
 import torch
 
 from core.data.scaling import Target
-from core.models.features import Features
-from core.models.heads import Bounded, LatencyHead, ScalarHead, SignalHead
+from core.models.features import Features, FeatureSizes
+from core.models.heads import Bounded, ScalarHead, SignalHead
+from core.models.peak_heads import LatencyHead
 
 THRESHOLD = Target(mean=25.0, sd=18.0, low=-8.0, high=120.0)
+
+
+def sizes(*, fine: int = 4) -> FeatureSizes:
+    return FeatureSizes(tokens=6, fine=fine, condition=5, fine_stride=2)
 
 
 def features(
@@ -41,12 +46,12 @@ def test_predictions_never_leave_the_range() -> None:
 
 def test_scalar_head_starts_at_the_mean_of_the_labels() -> None:
     torch.manual_seed(0)
-    predictions = ScalarHead(16, 32, 0.0, THRESHOLD)(features(summary_BF=torch.randn(64, 16)))
+    predictions = ScalarHead(16, 32, 0.0, THRESHOLD)(features(summary_BF=torch.randn(64, 16))).mean_B
     assert predictions.mean().item() == pytest.approx(THRESHOLD.mean, abs=0.2 * THRESHOLD.sd)
 
 
 def test_latency_is_the_mean_time_under_the_distribution() -> None:
-    head = LatencyHead(1, None, ms_per_sample=1.0)
+    head = LatencyHead(sizes(fine=1), 8, 0.0, None, ms_per_sample=1.0)
     with torch.no_grad():
         head.score.weight.zero_()
         head.score.weight[0, 0, 2] = 1.0
@@ -54,13 +59,14 @@ def test_latency_is_the_mean_time_under_the_distribution() -> None:
     # Scores log 1, log 3 at 6 and 8 ms, almost nothing elsewhere: 0.25 * 6 + 0.75 * 8.
     scores = torch.full((1, 1, 5), -100.0)
     scores[0, 0, 3:5] = torch.tensor([1.0, 3.0]).log()
-    assert head(features(fine_BCL=scores)).item() == pytest.approx(7.5, abs=1e-5)
+    assert head(features(fine_BCL=scores)).mean_B.item() == pytest.approx(7.5, abs=1e-5)
 
 
 def test_latency_stays_within_the_labels() -> None:
     torch.manual_seed(0)
     target = Target(mean=7.0, sd=1.0, low=5.0, high=9.0)
-    latency = LatencyHead(4, target, ms_per_sample=1 / 15)(features(fine_BCL=100 * torch.randn(50, 4, 100)))
+    head = LatencyHead(sizes(), 8, 0.0, target, ms_per_sample=1 / 15)
+    latency = head(features(fine_BCL=100 * torch.randn(50, 4, 100))).mean_B
     assert latency.min() >= 5.0
     assert latency.max() <= 9.0
     assert latency.std() > 0.1
