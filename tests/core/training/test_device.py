@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.config import BalanceOptions, ComputeOptions, MixUpOptions
 from core.data.augment import Augmentation, mixed
@@ -19,7 +20,7 @@ from core.data.tensors import as_batch
 from core.losses.multitask import build_loss
 from core.report import EpochReport
 from core.tasks.abr_data import AbrDataset
-from core.tasks.abr_options import AbrOptions
+from core.tasks.abr_options import AbrOptions, Backbone
 from core.tasks.abr_run import build_run
 from core.tasks.abr_weights import network_for
 from core.training.device import CUBLAS, PROCESSOR, NoCard, compute_for
@@ -199,3 +200,44 @@ def test_training_on_a_card_in_bfloat16_learns(data: AbrDataset, tmp_path: Path)
     on_card = list(train(run_of(data, device="cuda"), tmp_path / "card"))
     here = list(train(run_of(data, device="cpu"), tmp_path / "here"))
     assert on_card[-1].health["loss/class"] == pytest.approx(here[-1].health["loss/class"], rel=0.1)
+
+
+class Seen(TorchDispatchMode):
+    """Notes the name of every operation, those of backward passes included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.name().removeprefix("aten::").split(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+UNORDERED = {
+    "_adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d_backward",
+    "avg_pool3d_backward",
+    "bincount",
+    "cumsum",
+    "grid_sampler_2d_backward",
+    "histc",
+    "nll_loss_forward",
+    "put_",
+    "reflection_pad1d_backward",
+    "upsample_linear1d_backward",
+    "upsample_bilinear2d_backward",
+}
+"""Operations that `deterministic` refuses on cards, by the list of `torch.use_deterministic_algorithms`."""
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_a_step_has_nothing_that_cards_add_up_in_any_order(data: AbrDataset, backbone: Backbone) -> None:
+    run = run_of(data, model={"backbone": backbone})
+    [learner] = run.learners
+    batch = learner.examples.take(torch.arange(8))
+    with Seen() as seen:
+        outputs = learner.network.train()(batch)
+        learner.loss.total(learner.loss.numerators(outputs, batch, run.terms)).backward()
+    assert {"convolution_backward", "_fft_c2r"} <= seen.names
+    assert not seen.names & UNORDERED
