@@ -37,8 +37,8 @@ LEVELS: Final = 33
 """Intensities at which the earliest and latest latency are kept."""
 PRIOR: Final = 20.0
 """Recordings that the correlations of all groups together count for in those of one."""
-STEPPED: Final = 0.25
-"""A label with fewer different values than this share of the recordings is taken to come in steps."""
+STEPS: Final = 64
+"""A label with fewer different values than this, in many more recordings, is taken to come in steps."""
 ATTEMPTS: Final = 200
 """Rounds of drawing anew what is not lawful."""
 EDGE: Final = 1e-3
@@ -316,7 +316,7 @@ def values_of(recordings: Recordings) -> Doubles:
 def _stepped(values_N: Doubles) -> bool:
     """Whether a label takes few values, as a level does that is set in steps: none is drawn between them then."""
     known = values_N[np.isfinite(values_N)]
-    return len(np.unique(known)) < STEPPED * known.size
+    return len(np.unique(known)) < min(STEPS, known.size / PER_QUANTILE)
 
 
 def _table(own_N: Doubles, everyones_N: Doubles, *, stepped: bool) -> Doubles:
