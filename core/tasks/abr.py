@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from core.report import EpochReport
+from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import AbrData, AbrOptions
 from core.tasks.task import Objective, Reference, Scores, Task
 
@@ -28,7 +29,7 @@ class AbrTask(Task):
     name: ClassVar[str] = "abr"
     options: ClassVar[type[BaseModel]] = AbrOptions
     data: ClassVar[Any] = AbrData
-    objective: ClassVar[Objective | None] = Objective("val/class/f1_macro")
+    objective: ClassVar[Objective | None] = Objective(HEADLINE)
 
     def load(self, data: Any, *, folder: Path) -> AbrDataset:
         """Recordings, simulated or read from a file, divided by patient.

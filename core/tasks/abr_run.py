@@ -23,6 +23,7 @@ from core.models.network import AbrNetwork
 from core.schedules import Sampling
 from core.tasks.abr_calibration import applied_to_its_own, calibrated
 from core.tasks.abr_data import AbrDataset, pooled
+from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import TERMS, AbrOptions, Term
 from core.tasks.abr_weights import About, network_for, predictions
 from core.training.device import Compute, compute_for
@@ -90,6 +91,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
+        objective=HEADLINE,
         watch=options.watch,
         watched=_watched(options, phases),
         schedules=options.schedules,
