@@ -31,6 +31,7 @@ from core.training.ema import Ema
 from core.training.optim import build_optimizer, steps_per_epoch
 from core.training.phases import Span
 from core.training.run import Evaluation, Learner, Run
+from core.training.schedule import openings
 from core.training.seeds import torch_seed
 from core.training.start import begin_from
 
@@ -261,7 +262,8 @@ def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callab
         calibration = calibrated(said, everything, temperature=about.options.model.heads.class_.temperature)
         scored = applied_to_its_own(calibration, said, everything)
         scores = score(scored, everything, split="val", rare=data.rare)
-        stored = replace(about, temperature=calibration.temperature, intervals=calibration.intervals)
+        gates = openings(parts[0].network.gates())
+        stored = replace(about, temperature=calibration.temperature, intervals=calibration.intervals, gates=gates)
         return Evaluation(values=with_skill(scores, trivial), about=stored.to_json())
 
     return evaluate
