@@ -98,6 +98,27 @@ class AbrTask(Task):
 
         return references(weights, data, split)
 
+    def generate(
+        self,
+        weights: Path,
+        count: int,
+        *,
+        temperature: float,
+        constrained: bool,
+        seed: int,
+        condition: Mapping[str, str | float],
+    ) -> Recordings:
+        """Recordings drawn from weights trained with `model.diffusion`; see `core.generation.generate_joint`.
+
+        Raises ValueError for other weights, an unknown name in `condition`, and one that no recording meets.
+        """
+        from core.generation import as_recordings, generate_joint
+        from core.tasks.abr_weights import load_model
+
+        model = load_model(weights)
+        drawn = generate_joint(model, count, temperature, constrained, seed=seed, condition=condition)
+        return as_recordings(drawn, model, seed=seed)
+
     def predict(self, weights: Path, file: Recordings | Path) -> pd.DataFrame:
         """Predictions for a table or file of recordings, one row each; see `abr_prediction.prediction_table`."""
         from core.tasks.abr_prediction import prediction_table

@@ -146,6 +146,23 @@ class Task:
         """
         raise NotImplementedError(f"task {self.name} cannot predict")
 
+    def generate(
+        self,
+        weights: Path,
+        count: int,
+        *,
+        temperature: float,
+        constrained: bool,
+        seed: int,
+        condition: Mapping[str, str | float],
+    ) -> Any:
+        """`count` examples drawn from saved weights, as a table like those the task reads, its origin said in it.
+
+        `temperature` scales how they spread, `condition` fixes what they share. Raises ValueError for weights that
+        cannot generate and for a condition that nothing meets.
+        """
+        raise NotImplementedError(f"task {self.name} cannot generate")
+
     def references(self, weights: Path, *, data: Any, split: str) -> Sequence[Reference]:
         """What else scores on this split, beside the saved weights; may take seconds, asked once per run."""
         return ()
