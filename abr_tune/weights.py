@@ -17,6 +17,7 @@ from abr_tune.plain import uncalculated
 from abr_tune.plan.begun import WEIGHTS
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import find_run
+from abr_tune.stages.folder import one_search
 from abr_tune.trial import CONFIG
 from core.tasks.task import Scores
 
@@ -46,7 +47,7 @@ def find_trained(name_or_path: str, out: Path, *, trust_code: bool = False) -> T
     if (folder / WEIGHTS).is_file():
         refuse_links(folder)
     else:
-        folder = find_run(name_or_path, out) / "best"
+        folder = one_search(find_run(name_or_path, out)) / "best"
         if not (folder / WEIGHTS).is_file():
             raise UserError(f"run {name_or_path} has no best weights yet; they come when a search has finished")
     for place in [folder, *folder.resolve().parents[:LEVELS_UP]]:
