@@ -17,7 +17,7 @@ from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
 from core.losses.weights import StepWeights, refuse_signed
 from core.models.outputs import Outputs
-from core.tasks.abr_options import LossOptions, Term
+from core.tasks.abr_options import REGRESSIONS, LossOptions, Term
 
 
 class MultiTaskLoss:
@@ -165,7 +165,7 @@ def build_loss(
     focal = options.class_loss == "focal"
     weights = {term: options.weights.of(term) for term in TERMS}
     likelihood = options.regression == "gaussian_nll"
-    signed = [term for term, weight in weights.items() if weight > 0 and likelihood and TERMS[term].regression]
+    signed = [term for term in REGRESSIONS if weights[term] > 0 and likelihood]
     refuse_signed(options.weighting, signed)
     return MultiTaskLoss(
         weights=weights,

@@ -54,8 +54,6 @@ class TermLoss:
 
     numerator: Numerator
     denominator: Denominator
-    regression: bool = False
-    """Whether it is an error in a number: with `loss.regression` gaussian_nll a likelihood, which can be negative."""
 
 
 def focal(
@@ -178,8 +176,8 @@ def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:
 TERMS: Final[Mapping[Term, TermLoss]] = {
     "signal": TermLoss(_signal_numerator, _known(lambda batch: batch.clean_BT[:, 0])),
     "peak_exist": TermLoss(_exist_numerator, _known(lambda batch: batch.peak_exist_B)),
-    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B), regression=True),
-    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B), regression=True),
+    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B)),
+    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B)),
     "class": TermLoss(_class_numerator, _class_denominator),
-    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B), regression=True),
+    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B)),
 }

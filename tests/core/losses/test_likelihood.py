@@ -5,21 +5,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy.integrate import quad
 from torch import Tensor
 from torch.nn import functional
 from torch.testing import assert_close
 
-from core.config import WeightingOptions
+from core.config import POSITIVE_ONLY, WeightingMethod, WeightingOptions
 from core.data.scaling import Scaling, Target, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.likelihood import gaussian_nll, held_weight, huber, huber_normaliser, mixture_nll
 from core.losses.multitask import build_loss
 from core.losses.terms import TERMS, TermSettings, regression
+from core.losses.weights import WEIGHTINGS
 from core.models.outputs import Outputs
-from core.tasks.abr_options import LossOptions, Term
+from core.tasks.abr_options import REGRESSIONS, LossOptions, Term, TermWeights
 
 NAN = math.nan
+K = torch.ones(5)
 TARGET = Target(mean=30.0, sd=20.0, low=-10.0, high=110.0)
 
 
@@ -189,9 +192,29 @@ def test_the_second_predictor_counts_by_its_weight(bump_recordings, scaling: Sca
     assert values[1] > values[0]
 
 
-@pytest.mark.parametrize("method", ["uncertainty", "dynamic_average", "famo"])
-def test_likelihoods_are_refused_by_weightings_that_need_positive_losses(method, scaling: Scaling) -> None:
+@pytest.mark.parametrize("method", WEIGHTINGS)
+def test_likelihoods_are_refused_by_weightings_that_need_positive_losses(
+    method: WeightingMethod, scaling: Scaling
+) -> None:
     weighting = WeightingOptions(method=method)
     build_loss(LossOptions(weighting=weighting, outliers=0.1), scaling, torch.ones(5))
-    with pytest.raises(ValueError, match=f"weighting {method} needs losses above 0; peak_latency, peak_amplitude"):
-        build_loss(LossOptions(weighting=weighting, regression="gaussian_nll"), scaling, torch.ones(5))
+    assert (method in POSITIVE_ONLY) == WEIGHTINGS[method](weighting).positive_only
+    if method in POSITIVE_ONLY:
+        with pytest.raises(ValidationError, match=f"weighting.method {method} needs losses above 0; .* peak_latency, "):
+            LossOptions(weighting=weighting, regression="gaussian_nll")
+        with pytest.raises(ValueError, match=f"weighting {method} needs losses above 0; peak_latency, peak_amplitude"):
+            build_loss(LossOptions(regression="gaussian_nll").model_copy(update={"weighting": weighting}), scaling, K)
+    else:
+        build_loss(LossOptions(weighting=weighting, regression="gaussian_nll"), scaling, K)
+
+
+def test_likelihoods_have_no_size_to_be_normalised_by() -> None:
+    first = WeightingOptions(normalise="first")
+    with pytest.raises(ValidationError, match=r"weighting.normalise first needs losses above 0; .* threshold are not"):
+        LossOptions(weighting=first, regression="gaussian_nll")
+    off = TermWeights(peak_latency=0, peak_amplitude=0, threshold=0)
+    LossOptions(weighting=first, regression="gaussian_nll", weights=off)
+
+
+def test_the_terms_that_regress_are_known() -> None:
+    assert set(LABEL) == set(REGRESSIONS)
