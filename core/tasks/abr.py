@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from core.report import EpochReport
 from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import AbrData, AbrOptions
-from core.tasks.task import Objective, Reference, Scores, Task
+from core.tasks.task import Exported, Objective, Reference, Scores, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,12 @@ class AbrTask(Task):
         from core.tasks.abr_references import references
 
         return references(weights, data, split)
+
+    def program(self, weights: Path, to: Path) -> Exported:
+        """The model as a program: `signal` and `static` in, named predictions out; any number of recordings."""
+        from core.tasks.abr_program import write_program
+
+        return write_program(weights, to)
 
     def generate(
         self,
