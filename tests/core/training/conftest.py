@@ -1,4 +1,4 @@
-"""A task that is no ABR: two numbers from four, through a trunk with batch normalisation, dropout and a gated branch."""
+"""A task that is no ABR: two numbers from four, by a trunk with batch normalisation and dropout and a gated branch."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _evaluation(network: Toy, held_out: Points) -> Evaluation:
 
 @pytest.fixture(scope="session")
 def toy_run() -> ToyRun:
-    """Makes a run of 3 steps an epoch over 24 points; phases by name, options of optimiser, schedules, average, stop."""
+    """Makes a run of 3 steps an epoch over 24 points, with phases by name and the other options as in a file."""
 
     def make(
         *,
@@ -134,7 +134,7 @@ def toy_run() -> ToyRun:
         options = OptimizerOptions.model_validate({"lr": 0.01, "warmup_epochs": 0, **(optimizer or {})})
         torch.manual_seed(seed)
         network, train = Toy(dropout), points(24, seed=seed)
-        parts = {"trunk": [network.trunk], "branch": [network.branch]}
+        parts: dict[str, list[nn.Module]] = {"trunk": [network.trunk], "branch": [network.branch]}
         parts |= {term: [head] for term, head in network.heads.items()}
         groups: dict[str, list[nn.Parameter]] = {"decay": [], "no_decay": []}
         for parameter in network.parameters():

@@ -1,4 +1,4 @@
-"""What phases and schedules do to a network in training: frozen is bit-equal, weight 0 and a shut gate give no gradient.
+"""What phases and schedules do to a network in training: frozen is bit-equal, weight 0 and shut gates send no gradient.
 
 The network here is none of the project's tasks.
 """
@@ -31,10 +31,7 @@ def changed(before: State, after: State) -> set[str]:
 
 def states(run: Run, folder: Path) -> list[State]:
     """The network's state before the first epoch and after each."""
-    found = [state(run)]
-    for _ in train(run, folder):
-        found.append(state(run))
-    return found
+    return [state(run), *(state(run) for _ in train(run, folder))]
 
 
 def test_frozen_weights_and_statistics_stay_bit_for_bit_and_move_when_free(toy_run: ToyRun, tmp_path: Path) -> None:
@@ -220,9 +217,9 @@ def test_a_metric_ends_a_phase_at_the_epoch_it_is_reached(toy_run: ToyRun, tmp_p
 
 def test_a_metric_there_never_is_is_told_with_the_first_epoch(toy_run: ToyRun, tmp_path: Path) -> None:
     phases = {"first": {"until": {"reached": {"metric": "val/left/mes", "below": 1}, "epoch": 4}}, "second": {}}
-    with pytest.raises(ValueError, match="val/left/mes is no metric of this run; did you mean val/left/mse?"):
+    with pytest.raises(ValueError, match=r"val/left/mes is no metric of this run; did you mean val/left/mse\?"):
         next(train(toy_run(phases=phases), tmp_path / "phase"))
-    with pytest.raises(ValueError, match="did you mean val/right/mse?"):
+    with pytest.raises(ValueError, match=r"did you mean val/right/mse\?"):
         next(train(toy_run(stopping={"metrics": {"val/right/mze": 1}}), tmp_path / "stop"))
 
 
