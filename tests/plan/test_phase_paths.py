@@ -105,7 +105,11 @@ def test_numbers_of_phases_are_searched(small: Small) -> None:
 
 
 def test_a_phases_number_is_fixed_from_the_command_line_and_in_a_start_point(small: Small) -> None:
-    start = "start_from:\n  - {name: late, phases.plan.heads.until.share: 0.9}\n  - {name: early, phases.plan.heads.until.share: 0.1}\n"
+    points = "".join(
+        f"  - {{name: {name}, phases.plan.heads.until.share: {share}}}\n"
+        for name, share in (("late", 0.9), ("early", 0.1))
+    )
+    start = f"start_from:\n{points}"
     file = small(start, train=("  epochs: 3\n", PLAN), search=("search:\n", SEARCH))
     plan = load_plan(file, overrides=["phases.plan.fade.until.epoch=19"])
     assert [point.values["phases.plan.heads.until.share"] for point in plan.start_from] == [0.9, 0.1]
@@ -189,7 +193,7 @@ def test_mistakes_in_fixed_phases(small: Small, mistakes: Mistakes, entry: str, 
             "phases: x ends with epoch 3 of 3: what follows it would never come",
         ),
         (["phases: {preset: class_first, plan: {x: {}}}"], "phases: there is a plan and preset class_first"),
-        (["phases: {preset: heads_first, boundaries: [0.2, 0.4]}"], "phases: 2 phases need 1 boundaries, not 2"),
+        (["phases: {preset: heads_first, boundaries: [0.2, 0.4]}"], "phases: 2 phases need 1 boundary, not 2"),
         (
             ["phases.plan: {x: {terms: [signal], until: {epoch: 1}}, y: {}}", "loss.weights.signal: 0"],
             "phases: nothing to train in x: signal have weight 0",
