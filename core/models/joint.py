@@ -4,7 +4,7 @@ A Gaussian copula for each pair of class and visibility of wave V (Sklar's theor
 2009, 0903.0649): the labels of a pair are taken to normal scores by their ranks, and the scores are jointly Gaussian.
 It is fitted in closed form, keeps ranges and steps of every label exactly, and knows every conditional distribution. A
 diffusion over so few numbers would need many times the steps of a short training to get as far (2209.15421); the
-signal, which has hundreds, is drawn by diffusion given these. By the chain rule, both together are drawn from the joint.
+signal, which has hundreds, is drawn by diffusion given these. By the chain rule both come from the joint.
 """
 
 # N recordings, C columns, K classes, G = 2 K groups (class, visible), Q quantiles, L levels.
