@@ -235,6 +235,10 @@ def test_a_run_that_stands_still_ends_early_and_stays_ended(toy_run: ToyRun, tmp
     assert reports[-1].ended_early.endswith("for 2 epochs")
     again = list(train(toy_run(epochs=9, phases=phases, stopping=stopping), tmp_path))
     assert again == reports[-1:]
+    other = tmp_path / "interrupted while it stood still"
+    list(islice(train(toy_run(epochs=9, phases=phases, stopping=stopping), other), 5))
+    later = list(train(toy_run(epochs=9, phases=phases, stopping=stopping), other))
+    assert [(report.epoch, report.ended_early) for report in later] == [(5, ""), (6, reports[-1].ended_early)]
 
 
 def test_a_checkpoint_without_the_new_states_is_read(toy_run: ToyRun, tmp_path: Path) -> None:
