@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -67,7 +68,8 @@ def _run_in_order(stages: Stages, whole: RunFolder, launch: Launch, say: partial
             say(f"{stage.name} has finished before")
         else:
             last = index == count - 1
-            part = replace(launch, out=whole.path, stage=stage.name, scores_test=last, fresh=False)
+            began = time.monotonic()
+            part = replace(launch, out=whole.path, stage=stage.name, scores_test=last, fresh=False, started=began)
             if (code := run(plan, part)) is not Exit.DONE:
                 return code
         # What later stages reached in an earlier command says nothing of this one.
