@@ -186,7 +186,7 @@ class AbrOptions(ComputeOptions):
         except ValueError as fault:
             raise ValueError(f"phases: {fault}") from fault
         for span in spans if self.phases.full else ():
-            if not any(self.loss.weights.of(term) > 0 for term in TERMS if term in span.on):
+            if not any(self.loss.weights.of(term) > 0 for term in TERMS if term in span.lasting):
                 raise ValueError(f"phases: nothing to train in {span.name}: {', '.join(span.terms)} have weight 0")
             if set(span.frozen) == set(PARTS):
                 raise ValueError(f"phases: nothing to train in {span.name}: every part is frozen")

@@ -68,7 +68,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
         )
     phases = options.phases.spans(options.epochs)
     for span in phases:
-        if not set(span.on) & set(trained):
+        if not set(span.lasting) & set(trained):
             names = ", ".join(span.terms)
             raise ValueError(f"nothing to train from epoch {span.first}: {names} have weight 0 or no labels")
     _tell_of_absent_phases(options, phases)
