@@ -28,7 +28,7 @@ PARTS: Final[Sequence[Mapping[str, Any]]] = (
     {"model.extractors": "cross_task"},
     {"loss.weighting.method": "uncertainty", "augment.noise.level": 0.3, "augment.mixup.probability": 0.3},
     {"model.heads.peaks.blocks": 1, "model.heads.class.blocks": 1, "model.heads.threshold.paths": "global_local"},
-    {"ema": {}, "stopping": {}},
+    {"ema": {}},
     {"model.diffusion.enabled": True, "epochs": 12},
     {"loss.weighting.method": "pcgrad", "epochs": 12},
     {"model.backbone": "unet", "epochs": 5},

@@ -3,10 +3,10 @@
     python -m benchmarks.train_step [--sizes tiny small base] [--backbones encoder unet] [--first]
 
 For each size and backbone, epochs are trained as a search trains them: phases, watching, validation, metrics,
-checkpoint. Printed are recordings trained on per second, and the share of the time that is none of forward, backward and
-step; the forward passes of validation are listed apart. Counted is the processor's time of this process, which waits
-for nobody. `--first` also trains the first version of the loop (the commit that introduced it, out of the history) on as
-many recordings, with the network of that time.
+checkpoint. Printed are recordings trained on per second, and the share of the time that is none of forward, backward
+and step; the forward passes of validation are listed apart. Counted is the processor's time of this process, which
+waits for nobody. `--first` also trains the first version of the loop (the commit that introduced it, out of the
+history) on as many recordings, with the network of that time.
 """
 
 from __future__ import annotations
