@@ -55,11 +55,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ModelOptions(Options):
-    """The network: one shared encoder, one head per task."""
+    """The network: a backbone that all tasks share, one head per task."""
 
     backbone: Backbone = "encoder"
     """encoder: S4D blocks on tokens of eight samples; unet: a U-Net over all samples with attention (document 004),
-    several times slower."""
+    ten times the work of a step."""
     unet: UNetOptions = UNetOptions()
     """Read when `backbone` is unet."""
     extractors: Extraction = "shared"
