@@ -81,6 +81,8 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
             "seed": seed,
             "data": data.fingerprint,
             **({} if begun is None else {"start": begun.sha256}),
+            # Options are compared as mappings, which know no order; phases come in theirs.
+            **({"phases": list(options.phases.plan)} if options.phases.plan else {}),
         },
         seed=seed,
         epochs=options.epochs,
