@@ -160,6 +160,14 @@ def test_the_folder_stands_for_its_last_stage(done: Done, tmp_path: Path) -> Non
     assert (stopped.code, "nobody drives" in stopped.err) == (2, True)
 
 
+def test_what_a_stage_began_with_is_a_setting_to_compare(done: Done) -> None:
+    made, _ = done
+    sha256 = {name: (read(made.folder / name / "best.yaml").get("start") or {}).get("sha256") for name in NAMES}
+    compared = call("compare", "way/one", "way", "--out", made.out, "--json").json
+    assert compared["settings"] == {"start.sha256": {"a": None, "b": sha256["three"]}}
+    assert len(set(sha256.values())) == 3
+
+
 def test_the_report_of_the_whole_links_to_those_of_the_stages(halted: Done, tmp_path: Path) -> None:
     made = copied(halted[0], tmp_path)
     page = (made.folder / "report.html").read_text(encoding="utf-8")
