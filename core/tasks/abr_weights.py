@@ -26,7 +26,7 @@ from core.tasks.abr_names import Part
 from core.tasks.abr_options import AbrOptions, Term
 from core.training.checkpoint import ABOUT
 
-CHUNK: Final = 512
+CHUNK: Final = 256
 """Recordings per forward pass outside training."""
 MOST_FOLDS: Final = 100
 
