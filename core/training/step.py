@@ -160,7 +160,7 @@ def _trained(learner: Learner) -> list[nn.Parameter]:
 
 def _finite(parameters: Sequence[nn.Parameter]) -> bool:
     # One pass over one vector: several times cheaper than asking tensor by tensor. The maximum hands NaN on.
-    with torch.no_grad():
+    with torch.inference_mode():
         return bool(torch.cat([each.reshape(-1) for each in parameters]).abs().amax().isfinite())
 
 
