@@ -77,7 +77,8 @@ def optimise(
     progress.step += 1
     share = factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor)
     set_rate(optimizer, share * progress.rate)
-    optimizer.zero_grad(set_to_none=True)
+    for parameter in learner.parameters:
+        parameter.grad = None
     looking: AbstractContextManager[Blind] = watching(learner.network) if look else nullcontext(BLIND)
     with looking as looker:
         gathered = gather(learner, batches, terms, looker)
