@@ -354,7 +354,9 @@ class NotTaken(ValueError):
         return "the task's train() does not pass on what its reports are answered with: delegate with `yield from`"
 
 
-def _judged(reports: Generator[EpochReport, Intervention | None], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
+def _judged(
+    reports: Generator[EpochReport, Intervention | None], path: Path, judging: _Judging, since: int
+) -> Iterator[TrialStep]:
     """Record and judge the reports, beginning with what the history keeps of an earlier part of the run."""
     old = read_history(path)
     spent = sum(report.seconds for report in old)
