@@ -78,7 +78,9 @@ def read_many(
     for first in range(0, len(keys), AT_ONCE):
         if len(keys) > SHOWN:
             log.info("reading %s: %d of %d files, %d known already", kind, first, len(keys), len(files) - len(keys))
-        _make(kind, files, dict(list(keys.items())[first : first + AT_ONCE]), settings, arrays, problems, cache)
+        some = dict(list(keys.items())[first : first + AT_ONCE])
+        answer = _asked(kind, [files[index] for index in some], settings)
+        problems |= _filled(arrays, some, answer, cache)
     _refuse_too_many(problems, files, most_unreadable, source)
     kept = np.array([index for index in range(len(files)) if index not in problems], dtype=np.int64)
     return Read(arrays[kept], kept, {files[index].name: reason for index, reason in sorted(problems.items())})
@@ -95,22 +97,19 @@ def _content(file: Path) -> tuple[bytes, str | None]:
     return (content, None) if content else (b"", "it is empty")
 
 
-def _make(
-    kind: ManyKind,
-    files: Sequence[Listed],
-    keys: Mapping[int, str],
-    settings: Mapping[str, Any],
-    arrays: NDArray[Any],
-    problems: dict[int, str],
-    cache: Cache | None,
-) -> None:
-    """Fills `arrays` at the places in `keys`, and the cache; enters what cannot be read into `problems`."""
-    asked = {"settings": dict(settings), "files": [str(files[index].path.resolve()) for index in keys]}
+def _asked(kind: ManyKind, files: Sequence[Listed], settings: Mapping[str, Any]) -> Answer:
+    """What a process of its own makes of the files."""
+    asked = {"settings": dict(settings), "files": [str(file.path.resolve()) for file in files]}
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as manifest:
         json.dump(asked, manifest)
         manifest.flush()
-        answer = open_apart(kind, [Path(manifest.name)], seconds=SECONDS_EACH * len(keys))
+        return open_apart(kind, [Path(manifest.name)], seconds=SECONDS_EACH * len(files))
+
+
+def _filled(arrays: NDArray[Any], keys: Mapping[int, str], answer: Answer, cache: Cache | None) -> dict[int, str]:
+    """Enters what was made into `arrays` at the places in `keys`, and into the cache; what is wrong, by place."""
     made, wrong = _checked(answer, len(keys), arrays)
+    problems = {}
     for place, (index, key) in enumerate(keys.items()):
         if place in wrong:
             problems[index] = wrong[place]
@@ -122,6 +121,7 @@ def _make(
             except OSError as fault:
                 log.warning("%s cannot be written to (%s): it will be computed again", cache.folder, fault.strerror)
                 cache = None
+    return problems
 
 
 def _checked(answer: Answer, count: int, like: NDArray[Any]) -> tuple[NDArray[Any], dict[int, str]]:

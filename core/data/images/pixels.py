@@ -56,12 +56,14 @@ def square(file: Path, options: PixelOptions) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")  # size is judged here, damage raises
             with Image.open(file, formats=FORMATS) as image:
                 if math.prod(image.size) > MOST_PIXELS:
-                    raise ValueError(f"{image.size[0]} x {image.size[1]} pixels are too many")
+                    raise ValueError(f"it has too many pixels: more than {MOST_PIXELS:,}")
                 upright = ImageOps.exif_transpose(image)
                 fitted = ImageOps.fit(_colours(upright), (options.size, options.size), Image.Resampling.BILINEAR)
     except UnidentifiedImageError as fault:
         raise ValueError("it is no image of a known format") from fault
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as fault:
+    except Image.DecompressionBombError as fault:
+        raise ValueError(f"it has too many pixels: more than {MOST_PIXELS:,}") from fault
+    except (OSError, SyntaxError, EOFError) as fault:
         raise ValueError(f"the image is damaged: {fault}") from fault
     return np.asarray(fitted, dtype=np.uint8).transpose(2, 0, 1)
 
