@@ -23,11 +23,18 @@ class Labelled:
     """(N,) whom or what an example comes from: examples of one group never lie on both sides of a division."""
     name: NDArray[np.str_]
     """(N,) file of the example, relative to the source; made-up examples have a made-up one."""
+    views: NDArray[np.float32] | None = None
+    """(N, V, numbers) how each of V views of an example differs from it; the first is the example itself."""
+    features: NDArray[np.float32] | None = None
+    """(N, V, F) what a pretrained network says of each view."""
 
     def __post_init__(self) -> None:
         for column in (self.class_index, self.group, self.name):
             if column.shape != (len(self.inputs),):
                 raise ValueError(f"{len(self.inputs)} examples with a column of shape {column.shape}")
+        for of_views in (self.views, self.features):
+            if of_views is not None and len(of_views) != len(self.inputs):
+                raise ValueError(f"{len(self.inputs)} examples with views of {len(of_views)}")
         if len(self.class_index) and not 0 <= self.class_index.min() <= self.class_index.max() < len(self.class_names):
             raise ValueError(f"class indices outside the {len(self.class_names)} classes")
 
@@ -36,8 +43,8 @@ class Labelled:
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
         """The examples at a mask or index."""
-        columns = {name: getattr(self, name)[which] for name in ("inputs", "class_index", "group", "name")}
-        return replace(self, **columns)
+        columns = {column.name: getattr(self, column.name) for column in fields(self) if column.name != "class_names"}
+        return replace(self, **{name: None if value is None else value[which] for name, value in columns.items()})
 
     def counts(self) -> NDArray[np.int64]:
         """(K,) examples of each class."""
@@ -52,7 +59,7 @@ class Labelled:
             if isinstance(value, np.ndarray):
                 digest.update(f"{value.dtype}{value.shape}".encode())
                 digest.update(np.ascontiguousarray(value).tobytes())
-            else:
+            elif value is not None:
                 digest.update("\0".join(value).encode())
         return digest.hexdigest()
 

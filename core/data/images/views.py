@@ -4,32 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from core.config import Fraction, Options
+from core.data.images.options import ViewOptions
 
 PARAMETERS: Final = 7
 """Numbers that make a view of an image: mirrored (-1 or 1), angle, log scale, two shifts, log contrast, brightness."""
-
-
-class ViewOptions(Options):
-    """How far a view may be from its image."""
-
-    mirror: bool = True
-    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Largest angle it is turned by."""
-    scale: Annotated[float, Field(ge=0, le=0.9)] = 0.1
-    """Largest change of size, as a share."""
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """Largest way it is moved, as a share of a side."""
-    light: Fraction = 0.15
-    """Largest change of contrast and of brightness, as a share."""
 
 
 def draw_views(random: np.random.Generator, count: int, options: ViewOptions) -> NDArray[np.float32]:
