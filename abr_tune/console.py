@@ -112,6 +112,8 @@ class Scoreboard:
     alarm: str = ""
     earlier: int = 0
     """Trials that had ended before this command."""
+    stage: str | None = None
+    """Which of several stages this is; None for a search of its own."""
 
     def recall(self, records: Iterable[TrialRecord]) -> None:
         """Take in the trials of earlier commands of the same run: those that ended, and those that wait to go on."""
@@ -187,8 +189,9 @@ class Scoreboard:
         return by_pace if self.deadline is None else min(by_pace, max(0.0, self.deadline - now))
 
     def counts(self) -> str:
-        """`12/40 trials  5 kept  7 pruned  0 failed  2 paused`."""
+        """`12/40 trials  5 kept  7 pruned  0 failed  2 paused`, after the stage's name, if it is one."""
         parts = [
+            *([self.stage] if self.stage else []),
             f"{self.done}/{self.trials} trials",
             f"{self.finished['complete']} kept",
             f"{self.finished['pruned']} pruned",
@@ -222,8 +225,9 @@ def line(event: TrialFinished, board: Scoreboard) -> str:
     best = f"best {board.best.value:.4f} (#{board.best.number})" if board.best else "best -"
     values = " ".join(f"{value:7.4f}" for value in values_of(record)) or "      -"
     name = f"  [{record.name}]" if record.name else ""
+    stage = f"{board.stage}  " if board.stage else ""
     return visible(
-        f"{board.done:4d}/{board.trials}  #{record.number:<4d} {record.state:8s} {values}  {best:18s} "
+        f"{stage}{board.done:4d}/{board.trials}  #{record.number:<4d} {record.state:8s} {values}  {best:18s} "
         f"{record.epochs:3d} epochs {clock(record.seconds):>7s}{name}{_ending(record)}  {parameters(record.params)}"
     )
 

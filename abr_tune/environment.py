@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from typing import Any, Final
 from abr_tune import __version__
 from abr_tune.cgroups import cpu_quota
 
+CARDS: Final = Path("/proc/driver/nvidia/gpus")
+"""A folder for each card that NVIDIA's driver drives."""
 LIBRARIES: Final = ("torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pydantic")
 
 
@@ -51,9 +54,19 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
+def cards() -> list[str]:
+    """Names of NVIDIA's graphics cards, as their driver tells them; torch is not asked."""
+    if not CARDS.is_dir():
+        return []
+    told = [file.read_text(errors="replace") for file in sorted(CARDS.glob("*/information"))]
+    found = [re.search(r"^Model:\s*(.+?)\s*$", text, re.MULTILINE) for text in told]
+    return [match[1] for match in found if match is not None]
+
+
 def machine() -> dict[str, Any]:
     """The machine this process runs on."""
-    return {"system": platform.platform(), "processor": platform.machine(), "cores": cores()}
+    there: dict[str, Any] = {"system": platform.platform(), "processor": platform.machine(), "cores": cores()}
+    return there | ({"cards": named} if (named := cards()) else {})
 
 
 def describe(

@@ -199,7 +199,7 @@ def _open(run: RunFolder, means: Means) -> _Case:
 def reopened(run: RunFolder, config: Config, *, trust_code: bool) -> Plan:
     """The plan of a run as it was resolved, with the data where `best.yaml` finds them, and its health rules."""
     plan = load_plan(run.plan, overrides=UNUSED, trust_code=trust_code)
-    return replace(plan, file=run.best_config, data=config.data, health=config.health)
+    return replace(plan, file=run.best_config, data=config.data, health=config.health, start=config.start)
 
 
 def _confirmed(finalist: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[str, ...]]:

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from abr_tune.borders import as_damage
 from abr_tune.environment import commit, machine, versions
 from abr_tune.errors import UserError
 from abr_tune.finalists import Finalist, confirmed
 from abr_tune.materials import Materials, lenient
+from abr_tune.plan.begun import WEIGHTS
 from abr_tune.plan.config import load_config
 from abr_tune.plan.describe import describe_plan
 from abr_tune.plan.origin import seal_of
@@ -24,8 +25,6 @@ from abr_tune.search.archive import read_records
 from abr_tune.search.events import TrialRecord
 from abr_tune.summary import trust
 from abr_tune.trial import CHECKPOINT, CONFIG, HISTORY, read_history
-
-WEIGHTS: Final = "model.safetensors"
 
 
 def without_skills(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -45,6 +44,7 @@ def write_best(materials: Materials, record: TrialRecord, finalists: Sequence[Fi
     content: dict[str, Any] = dict(read(source / CONFIG).data)
     if plan.data is not None:
         content["data"] = plan.data_from(run.path)
+    content |= _begun(plan.start_from_folder(run.path))
     content |= _code(plan.code_from(run.path))
     content |= _judged_by(describe_plan(lenient(materials, record)))
     content["claims"] = without_skills(metrics)
@@ -122,6 +122,7 @@ def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) 
     target = to.parent if to else Path()
     if config.data is not None:
         content["data"] = config.data_from(target)
+    content |= _begun(config.start_from_folder(target))
     content |= _code(config.code_from(target))
     content |= _judged_by(read(run.plan, limits=WRITTEN_OUT).data)
     content["claims"] = without_skills(records[number].metrics or {})
@@ -132,6 +133,10 @@ def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) 
 
 def _code(folder: str | None) -> dict[str, str]:
     return {} if folder is None else {"code": folder}
+
+
+def _begun(start: Mapping[str, str] | None) -> dict[str, Any]:
+    return {} if start is None else {"start": dict(start)}
 
 
 def _judged_by(planned: Mapping[str, Any]) -> dict[str, Any]:

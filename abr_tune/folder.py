@@ -163,8 +163,16 @@ def _refuse_another(folder: RunFolder, stored: Mapping[str, Any], described: Map
         for key in FIXED
         for path, old, new in differences(stored.get(key, {}), described.get(key, {}), key)
     ]
+    if (before := weights_of(stored)) != (now := weights_of(described)):
+        found.append(f"  from.weights: was {_said(before)}, is {_said(now)}")
     if found:
         raise UserError(f"{folder.path} holds a run of something else:\n" + "\n".join(found) + f"\n{NOT_COMPARABLE}")
+
+
+def weights_of(described: Mapping[str, Any]) -> str | None:
+    """SHA-256 of the weights that the trainings of a described plan begin from."""
+    since = described.get("from")
+    return str(since["weights"]) if isinstance(since, Mapping) and "weights" in since else None
 
 
 def _said(value: Any) -> str:

@@ -25,6 +25,7 @@ from abr_tune.search.events import TrialRecord
 from abr_tune.search.executor import ExecutorName
 from abr_tune.search.launch import Cluster
 from abr_tune.search.strays import refuse_emptied
+from abr_tune.start import unlike_its_data
 from abr_tune.trial import HISTORY, length_of, read_history
 from core.health import judge
 
@@ -47,6 +48,10 @@ class Launch:
     """Work beside the driver of the run, if it has one."""
     fresh: bool = False
     """Set an earlier run of the name aside."""
+    stage: str | None = None
+    """Name of the stage this is of a file of stages, which tells the end itself; None for a search of its own."""
+    scores_test: bool = True
+    """Whether the best is scored on the test split; that is done once, by the last of several stages."""
     json: bool = False
     """Print the summary as JSON on standard output instead of sentences."""
     command: str = "the same command"
@@ -95,6 +100,9 @@ def gather(plan: Plan, launch: Launch, folder: RunFolder, console: Console, clus
         for remark in plan.task.remarks(dataset):
             log.warning("the data: %s", remark)
             console.print(f"the data: {remark}", style="yellow", markup=False, highlight=False)
+        if (unlike := unlike_its_data(plan, fingerprint)) is not None:
+            log.warning("%s", unlike)
+            console.print(unlike, style="yellow", markup=False, highlight=False)
     divided(plan, dataset)
     _refuse_other_data(folder, fingerprint)
     _refuse_other_storage(folder, launch)

@@ -39,6 +39,7 @@ from abr_tune.search.events import EpochDone, Event, TrialRecord, Warned
 from abr_tune.search.known import remember
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
+from abr_tune.start import kept
 from abr_tune.summary import Spent, sentences, summarise
 from abr_tune.trial import length_of
 from core.tasks.task import Reference
@@ -74,6 +75,7 @@ def run(plan: Plan, launch: Launch) -> Exit:
         say = partial(console.print, markup=False)
         prepared = prepare(folder, plan, fresh=launch.fresh, say=say, storage=launch.storage)
         stack.enter_context(prepared)
+        plan = kept(plan, folder)
         materials = gather(plan, launch, folder, console, _cluster(plan, launch, stack))
         outcome = _search(materials, watch)
         if outcome.signal is not None:
@@ -103,6 +105,7 @@ def _beside(plan: Plan, launch: Launch, folder: RunFolder, watch: _Stopwatch, st
         console.print("the first driver of this run ended before it began the search", markup=False)
         return Exit.DONE
     stack.enter_context(kept_log(folder))
+    plan = kept(plan, folder)
     materials = gather(plan, launch, folder, console, _cluster(plan, launch, stack))
     outcome = _search(materials, watch)
     if outcome.signal is not None:
@@ -159,6 +162,7 @@ def _search(materials: Materials, watch: _Stopwatch) -> Outcome:
         trials=plan.budget.trials,
         epochs_per_trial=length_of(resolve(plan.task.options, plan.train)),
         deadline=None if plan.budget.seconds is None else time.monotonic() + plan.budget.seconds,
+        stage=launch.stage,
     )
     if storage_of(materials.run.path) is not None:
         earlier = read_records(materials.run.path)
@@ -220,7 +224,7 @@ def _interrupted(materials: Materials, records: Sequence[TrialRecord], signal: i
 
 def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finalist], watch: _Stopwatch) -> Exit:
     """Export the best, score it once on the test split, judge the gate, write summary and report."""
-    plan, run = materials.plan, materials.run
+    plan, run, launch = materials.plan, materials.run, materials.launch
     test: Mapping[str, float] = {}
     references: Sequence[Reference] = ()
     if finalists:
@@ -228,7 +232,7 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
         weights = write_best(materials, winner, finalists)
         # Whatever scoring may come to, the search is not lost.
         _summarise(materials, "finished", outcome.records, finalists, watch)
-        splits = plan.task.splits(materials.dataset)
+        splits = [split for split in plan.task.splits(materials.dataset) if split != "test" or launch.scores_test]
         if weights is not None and splits:
             materials.console.print("scoring the best on held-out data, beside its references ...", style="dim")
             scores = {split: plan.task.evaluate(weights, data=materials.dataset, split=split) for split in splits}
@@ -240,8 +244,9 @@ def _conclude(materials: Materials, outcome: Outcome, finalists: Sequence[Finali
     page = write_report(run.path, told)
     annotate(run.path, told)
     log.info("finished; the report is %s", page)
-    if materials.launch.json:
-        sys.stdout.write(run.summary.read_text(encoding="utf-8"))
+    if launch.json:
+        if launch.stage is None:
+            sys.stdout.write(run.summary.read_text(encoding="utf-8"))
     else:
         for sentence in sentences(summary, str(run.path)):
             sys.stdout.write(visible(sentence) + "\n")

@@ -81,6 +81,11 @@ class RunFolder:
         return self.path / "best"
 
     @property
+    def start(self) -> Path:
+        """Weights that every training of the run begins from, where it does not begin with random ones."""
+        return self.path / "start"
+
+    @property
     def summary(self) -> Path:
         """What `--json` prints."""
         return self.path / "summary.json"

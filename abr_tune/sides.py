@@ -16,7 +16,7 @@ from abr_tune.repeats import Score
 from abr_tune.runs import RunFolder, find_run
 from abr_tune.trial import CONFIG, HISTORY, read_history
 
-SETTINGS = ("task", "data", "train", "seed", "health")
+SETTINGS = ("task", "data", "train", "start", "seed", "health")
 """Keys of a configuration that say how it was trained."""
 
 
@@ -79,7 +79,9 @@ def read_side(name_or_path: str, out: Path) -> Side:
 
 def settings_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a configuration, one entry for each single value."""
-    return dict(entry for key in SETTINGS if key in content for entry in _leaves(key, content[key]))
+    settings = dict(entry for key in SETTINGS if key in content for entry in _leaves(key, content[key]))
+    settings.pop("start.weights", None)  # where they lie; which they are is told by their hash
+    return settings
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

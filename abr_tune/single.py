@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from abr_tune.console import stderr_console
-from abr_tune.errors import Exit, UserError
+from abr_tune.errors import EnvironmentFault, Exit, UserError
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import sole_driver, write_json
 from abr_tune.search.signals import catch_signals
@@ -30,6 +30,7 @@ from abr_tune.trial import (
     run_trial,
     training_config,
 )
+from core.config import ComputeOptions
 from core.report import EpochReport
 
 UNDER_WAY: Final = ".under-way"
@@ -101,7 +102,11 @@ def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path
     """Train a configuration with each seed, in `out/trained/<name>-<seed>/`; one that was interrupted goes on.
 
     Until all seeds are through, each folder is marked: whoever was killed on the way trains nothing twice.
+
+    Raises:
+        EnvironmentFault: it is to compute on a graphics card, and torch can use none here.
     """
+    _refuse_missing_card(config)
     runs: list[SeedRun] = []
     with catch_signals() as interruption:
         for seed in seeds:
@@ -116,6 +121,17 @@ def train_seeds(config: Config, dataset: Any, seeds: Iterable[int], *, out: Path
     for run in runs:
         (run.folder / UNDER_WAY).unlink(missing_ok=True)
     return SeedRuns(tuple(runs))
+
+
+def _refuse_missing_card(config: Config) -> None:
+    if not isinstance(config.options, ComputeOptions):
+        return
+    from core.training.device import NoCard, compute_for
+
+    try:
+        compute_for(config.options)
+    except NoCard as missing:
+        raise EnvironmentFault(f"{missing}; on the command line: --set train.device=auto") from missing
 
 
 def load(config: Config) -> Any:
@@ -135,7 +151,14 @@ def load(config: Config) -> Any:
 def _name(config: Config) -> str:
     """A folder of its own for every configuration: its file's name, and a hash of what is trained."""
     told = json.dumps(
-        training_config(config.task_name, config.options, seed=0, data=config.data_from(Path())), sort_keys=True
+        training_config(
+            config.task_name,
+            config.options,
+            seed=0,
+            data=config.data_from(Path()),
+            start=None if config.start is None else {"sha256": config.start.sha256},
+        ),
+        sort_keys=True,
     )
     return f"{config.file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
@@ -154,7 +177,13 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
     """Train to the end, or on to it from where an interrupted training stopped."""
     console = stderr_console()
     options, task = config.options, config.task
-    told = training_config(config.task_name, options, seed=config.seed, data=config.data_from(folder))
+    told = training_config(
+        config.task_name,
+        options,
+        seed=config.seed,
+        data=config.data_from(folder),
+        start=config.start_from_folder(folder),
+    )
     steps = run_trial(
         task,
         options,
@@ -164,6 +193,7 @@ def _train(config: Config, dataset: Any, folder: Path, interrupted: Any) -> Tria
         health=config.health,
         baselines=task.baselines(dataset),
         config=told,
+        start=None if config.start is None else config.start.checked(),
     )
     outcome: TrialStep | Crash | None = None
     with console.status(f"training with seed {config.seed} ..."):

@@ -31,9 +31,11 @@ from abr_tune.limits import UNLIMITED, Meter, OverLimit
 from abr_tune.plan.plan import Limits
 from abr_tune.runs import write_atomically
 from core.health import HealthOptions, Verdict, judge
+from core.health.intervention import MADE
 from core.health.odds import State, state_of
-from core.report import EpochReport, NotFinite
+from core.report import EpochReport, Intervention, NotFinite
 from core.tasks.task import Task
+from core.training.watch_log import NAME as WATCH
 
 CONFIG: Final = "config.yaml"
 HISTORY: Final = "history.jsonl"
@@ -95,6 +97,12 @@ class TrialStep:
         return None if self.spared else self.would_stop
 
     @property
+    def intervention(self) -> Intervention | None:
+        """What a rule asks for instead of a stop."""
+        asked = next((verdict for verdict in self.verdicts if verdict.level == "intervene"), None)
+        return None if asked is None or self.stop else Intervention(float(asked.evidence["lower_rate"]))
+
+    @property
     def would_stop(self) -> Verdict | None:
         """The verdict that ends the training, or would if it had no leave."""
         return next((verdict for verdict in self.verdicts if verdict.level == "stop"), None)
@@ -123,13 +131,19 @@ class Crash:
 
 
 def training_config(
-    task: str, options: BaseModel, *, seed: int, data: Mapping[str, Any] | None = None
+    task: str,
+    options: BaseModel,
+    *,
+    seed: int,
+    data: Mapping[str, Any] | None = None,
+    start: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `config.yaml` says: enough to train the same configuration again, from the folder it lies in."""
     config: dict[str, Any] = {"task": task}
     if data is not None:
         config["data"] = dict(data)
-    return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed}
+    begun = {} if start is None else {"start": dict(start)}
+    return config | {"train": options.model_dump(mode="json", by_alias=True), "seed": seed} | begun
 
 
 def run_trial(
@@ -147,15 +161,17 @@ def run_trial(
     leave: Leave = NO_LEAVE,
     limits: Limits = UNLIMITED,
     expendable: bool = False,
+    start: Path | None = None,
 ) -> Iterator[TrialStep]:
     """Train `options` in `folder` until the task is done, a rule or a limit stops it; the stop is in the last step.
 
     Where the folder holds a checkpoint, training goes on from it: the reports of earlier epochs come again from the
     history (those after epoch `since`, and always the last), then new ones. Without one, it begins again and the old
     history is dropped; so it does where the history is damaged, without which nothing could be judged as before. `data`
-    is what `task.load` returned, None for a task without data; `config` overrides what `config.yaml` says. Whatever the
-    task raises passes through. A limit that is passed within an epoch cuts it short; an `expendable` process may end
-    itself for it. Seconds of earlier parts are those of the history's reports.
+    is what `task.load` returned, None for a task without data; `start` holds the weights it begins from, where it does
+    not begin with random ones; `config` overrides what `config.yaml` says. Whatever the task raises passes through. A
+    limit that is passed within an epoch cuts it short; an `expendable` process may end itself for it. Seconds of
+    earlier parts are those of the history's reports.
     """
     pin_threads(cpus)
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,12 +179,13 @@ def run_trial(
         write_atomically(
             folder / CONFIG, json.dumps(config or training_config(task.name, options, seed=seed), indent=2) + "\n"
         )
-    with_data = {} if data is None else {"data": data}
+    # A task of the user's own need not know either.
+    given = ({} if data is None else {"data": data}) | ({} if start is None else {"start": start})
     judging = _Judging(health, baselines, leave, limits, expendable, length_of(options))
 
     def steps(since: int) -> Iterator[TrialStep]:
-        trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **with_data)
-        with closing(closable(trained)) as reports:
+        trained = task.train(options, seed=seed, checkpoint=folder / CHECKPOINT, **given)
+        with closing(answerable(trained)) as reports:
             yield from _judged(reports, folder / HISTORY, judging, since)
 
     with heard() as said:
@@ -186,7 +203,7 @@ def run_trial(
 def _checkpoint_lost(folder: Path, since: int) -> bool:
     """Whether the training had got somewhere, and nothing is there that it could go on from."""
     checkpoint = folder / CHECKPOINT
-    if checkpoint.is_file() or (checkpoint.is_dir() and any(checkpoint.iterdir())):
+    if checkpoint.is_file() or (checkpoint.is_dir() and any(path.name != WATCH for path in checkpoint.iterdir())):
         return False
     return since > 0 or any(report.complete for report in read_history(folder / HISTORY))
 
@@ -288,6 +305,11 @@ def pin_threads(cpus: int) -> None:
         torch.set_num_threads(cpus)
 
 
+def answerable(reports: Iterator[EpochReport]) -> Generator[EpochReport, Intervention | None]:
+    """`reports` as a generator, which passes on what it is sent where the task's is one."""
+    yield from reports
+
+
 def closable(items: Iterable[Item]) -> Generator[Item]:
     """`items` as a generator, so that `close` reaches it even where a task returned a plain iterator."""
     yield from items
@@ -311,7 +333,28 @@ class _Judging:
         return TrialStep(history[-1], verdicts, self.leave.spares(history[-1], verdicts))
 
 
-def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
+def _answered(reports: Generator[EpochReport, Intervention | None], answer: Intervention | None) -> EpochReport | None:
+    """The next report, after the last one was answered; None at the end.
+
+    Raises NotTaken when an intervention had no effect: the training would neither change nor stop.
+    """
+    try:
+        report = next(reports) if answer is None else reports.send(answer)
+    except StopIteration:
+        return None
+    if answer is not None and not (report.health.get(MADE) or report.evidence.get(MADE)):
+        raise NotTaken
+    return report
+
+
+class NotTaken(ValueError):
+    """A training was asked to lower its learning rate and did not."""
+
+    def __str__(self) -> str:
+        return "the task's train() does not pass on what its reports are answered with: delegate with `yield from`"
+
+
+def _judged(reports: Generator[EpochReport, Intervention | None], path: Path, judging: _Judging, since: int) -> Iterator[TrialStep]:
     """Record and judge the reports, beginning with what the history keeps of an earlier part of the run."""
     old = read_history(path)
     spent = sum(report.seconds for report in old)
@@ -338,7 +381,8 @@ def _judged(reports: Iterator[EpochReport], path: Path, judging: _Judging, since
                 yield (step := judging.step(history, meter.verdict(report.epoch)))
                 if step.stop:
                     return
-                report = meter.measured(lambda: next(reports, None), report.epoch + 1)
+                answer = step.intervention
+                report = meter.measured(lambda: _answered(reports, answer), report.epoch + 1)  # noqa: B023 - asked at once
     except OverLimit:
         yield _cut_short(history or old, meter)
 

@@ -12,8 +12,8 @@ import numpy as np
 from abr_tune.borders import refuse_links
 from abr_tune.console import stderr_console
 from abr_tune.errors import UserError
-from abr_tune.export import WEIGHTS
 from abr_tune.plain import uncalculated
+from abr_tune.plan.begun import WEIGHTS
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import find_run
 from abr_tune.trial import CONFIG

@@ -37,6 +37,14 @@ class OptimizerOptions(Options):
     """Micro-batches per optimiser step; equal to one batch of their joint size."""
 
 
+class WatchOptions(Options):
+    """What is looked at while a run trains, besides losses and the norm of the gradient; it changes no number."""
+
+    every: Annotated[int, Field(ge=0)] = 20
+    """Optimiser steps from one look to the next: gradients by term, attention, predicted classes, and a line in
+    `checkpoint/watch.jsonl` (document 000: 10). 0 looks at none. A very long run is looked at less often."""
+
+
 class FocalOptions(Options):
     """Focal loss, Lin et al. 2017 (1708.02002)."""
 
@@ -195,3 +203,21 @@ class AugmentOptions(Options):
     """A class is rare when it holds less than this share of the training recordings that have a class."""
     noise: NoiseOptions = NoiseOptions()
     mixup: MixUpOptions = MixUpOptions()
+
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bf16"]
+
+
+class ComputeOptions(Options):
+    """What a training computes on; `core.training.device` makes it so."""
+
+    device: Device = "auto"
+    """cpu; cuda: a graphics card (a search gives its trials one with `resources.gpus`); auto: in a search the card that
+    `resources.gpus` gives or else the processor, in other trainings a card where torch can use one."""
+    precision: Precision = "auto"
+    """Of the trunk of the network while it is trained: float32, or bf16 by autocast. Heads, Fourier transforms, losses,
+    weights, moments and all scores are float32 in any case. auto: bf16 on cards that compute in it, else float32."""
+    deterministic: bool = False
+    """Only algorithms that give the same numbers each time, on the same kind of device; slower on cards. On a processor
+    equal seeds give equal numbers without it."""

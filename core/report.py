@@ -35,6 +35,14 @@ class NotFinite(ValueError):
         return f"{self.name} is {self.value} in the report of epoch {self.epoch}; report it as absent"
 
 
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What a report may be answered with, by `send`: train on with a lower learning rate instead of being stopped."""
+
+    lower_rate: float
+    """Factor on the learning rate from here on, over 0 and under 1."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochReport:
     """The state of a run after an epoch, or at the step where a number stopped being finite.
@@ -60,10 +68,13 @@ class EpochReport:
     """Metric -> why it could not be computed."""
     seconds: float = 0.0
     """Wall time of the epoch, evaluation included."""
+    ended_early: str = ""
+    """Why training ends with this epoch though its budget is not spent; empty otherwise."""
     complete: bool = True
     """False when the report was sent from within an epoch because something was not finite."""
     evidence: Mapping[str, float | str] = field(default_factory=dict)
-    """What was not finite, where: `step`, `what` (loss, gradient, weight), `term`, `streak`, `last_finite_loss`."""
+    """What was not finite, where: `step`, `what` (loss, gradient, weight), `term`, `streak`, `last_finite_loss`; with
+    `rate_factor`, `interventions` and, where there is a checkpoint, `back_to`: the epoch an intervention returns to."""
 
     def __post_init__(self) -> None:
         for group in (self.metrics, self.health):
@@ -74,7 +85,7 @@ class EpochReport:
     def to_json(self) -> dict[str, Any]:
         """One line of `history.jsonl`, empty groups left out."""
         record = asdict(self)
-        for name in ("active", "absent", "evidence"):
+        for name in ("active", "absent", "evidence", "ended_early"):
             if not record[name]:
                 del record[name]
         if self.complete:

@@ -45,3 +45,14 @@ def test_cores_are_those_this_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, before)
     assert environment.cores() == len(before)
+
+
+def test_cards_are_named_by_their_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environment, "CARDS", tmp_path)
+    assert environment.cards() == []
+    assert "cards" not in environment.machine()
+    for place in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 130\n")
+    (tmp_path / "0000:03:00.0").mkdir()
+    assert environment.machine()["cards"] == ["NVIDIA H200", "NVIDIA H200"]

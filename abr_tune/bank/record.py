@@ -26,7 +26,7 @@ from abr_tune.plan.plan import Plan
 from abr_tune.plan.yaml import read
 from abr_tune.runs import sole_driver, write_atomically
 from abr_tune.search.engine import Engine, at_a_time
-from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
+from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, carried
 from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.signals import catch_signals
 from abr_tune.trial import HISTORY, TrialStep, plain, read_history, training_config
@@ -78,6 +78,7 @@ def record(
             health=watched.health,
             baselines=bank.facts["baselines"],
             cpus=plan.resources.cpus,
+            start=carried(plan.start),
         )
         together = at_a_time(executor, jobs, cpus=plan.resources.cpus, address=address)
         engine = Engine(executor=executor, jobs=together, resources=plan.resources, address=address)
@@ -195,7 +196,13 @@ class Recording:
     def _job(self, chosen: Drawn) -> Job:
         plan, folder = self._plan, self._place(chosen.number)
         options = resolve(plan.task.options, {**plan.train, **chosen.params})
-        config = training_config(plan.task_name, options, seed=plan.seed, data=plan.data_from(folder))
+        config = training_config(
+            plan.task_name,
+            options,
+            seed=plan.seed,
+            data=plan.data_from(folder),
+            start=plan.start_from_folder(folder),
+        )
         return Job(key=chosen.number, options=options, seed=plan.seed, folder=folder, config=config)
 
     def _place(self, number: int) -> Path:

@@ -68,7 +68,9 @@ def apply_pins(source: Source, pins: Sequence[Pin], options: type[BaseModel], ke
             kind = "a key of the file or a training option" if bare and "." not in path else "a training option"
             source.problems.append(
                 Problem(
-                    label, printable(f"{path} is not {kind}"), hint=suggest(path, [*keys, *known] if bare else known)
+                    label,
+                    printable(f"{path} is not {kind}"),
+                    hint=suggest(path, [*keys, *known] if bare else known.near(path)),
                 )
             )
             continue

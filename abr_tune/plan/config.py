@@ -15,6 +15,7 @@ from abr_tune import __version__
 from abr_tune.borders import refuse_links_around
 from abr_tune.errors import UserError
 from abr_tune.plan.arguments import apply_overrides, apply_pins
+from abr_tune.plan.begun import StartWeights
 from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.fit import Doubts
 from abr_tune.plan.health import read_health
@@ -46,6 +47,8 @@ class Config:
     options: BaseModel
     """The task's options, every default filled in."""
     seed: int = 0
+    start: StartWeights | None = None
+    """Weights the training begins from; looked at when it begins."""
     objectives: tuple[Objective, ...] = ()
     """What it was found by; the task's own when the file names none, empty when neither does."""
     health: HealthOptions
@@ -70,6 +73,10 @@ class Config:
     def data_from(self, folder: Path) -> dict[str, Any] | None:
         """The data section as a file in `folder` must say it; None for a task without data."""
         return None if self.data is None else relocated(self.data, old=self.folder, new=folder)
+
+    def start_from_folder(self, folder: Path) -> dict[str, str] | None:
+        """The start weights as a file in `folder` must say them; None for a training that begins with random ones."""
+        return None if self.start is None else self.start.said_from(folder)
 
     def code_from(self, folder: Path) -> str | None:
         """Where a file in `folder` finds the module of a task of one's own; None for a task of this package."""
@@ -117,6 +124,7 @@ def load_config(
         data=data,
         options=options,
         seed=text.seed,
+        start=None if text.start is None else StartWeights(file.parent / text.start.weights, text.start.sha256),
         objectives=objectives,
         health=health,
         claims=text.claims,
@@ -161,6 +169,8 @@ def dump_config(config: Config, *, comment: str = "") -> str:
         content["data"] = to_jsonable_python(config.data, by_alias=True, inf_nan_mode="constants")
     content["train"] = to_jsonable_python(config.options, by_alias=True, inf_nan_mode="constants")
     content["seed"] = config.seed
+    if (start := config.start_from_folder(config.folder)) is not None:
+        content["start"] = start
     if config.objectives:
         content["objective"] = describe_objectives(config.objectives)
     content["health"] = to_jsonable_python(config.health, by_alias=True, inf_nan_mode="constants")

@@ -55,8 +55,8 @@ def refuse_pruner(source: Source, pruner: Pruner, task: Task) -> None:
         _add(source, "pruner", message, "use successive_halving, hyperband or median")
 
 
-def refuse_folds(source: Source, task: Task, data: Any) -> None:
-    """Note folds of confirmation that the task, or data of such a kind, can never be divided into."""
+def refuse_folds(source: Source, task: Task, data: Any, *, begun: bool) -> None:
+    """Note folds of confirmation that the task, data of such a kind, or trainings `begun` from weights forbid."""
     section = source.data.get("confirm")
     folds = section.get("folds") if isinstance(section, dict) else None
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
@@ -69,6 +69,9 @@ def refuse_folds(source: Source, task: Task, data: Any) -> None:
     elif isinstance(data, RecordedData) and data.split == "leave_one_patient_out":
         message = "leave_one_patient_out is a cross-validation already: its data cannot be divided into folds"
         hint = "leave folds out, or use split: by_patient"
+    elif begun:
+        message = "the weights of the earlier run have seen recordings that folds would hold out"
+        hint = "leave folds out, or begin from random weights: `from: {run: ..., weights: false}`"
     else:
         return
     source.add(("confirm", "folds"), message, hint)

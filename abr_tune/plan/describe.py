@@ -33,7 +33,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "train": defaults_of(plan.task.options, plan.train),
         "search": {item.path: _parameter(item) for item in plan.space.parameters},
         "start_from": [{"name": point.name, **_plain(dict(point.values))} for point in plan.start_from],
-        "from": None if plan.since is None else os.path.relpath(plan.since.resolve(), plan.folder.resolve()),
+        "from": _since(plan),
         "objective": describe_objectives(plan.objectives),
         "constraints": {item.metric: _bound(item.bound) for item in plan.constraints},
         "health": _plain(plan.health),
@@ -48,6 +48,14 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "resources": _plain(asdict(plan.resources)),
         "seed": plan.seed,
     }
+
+
+def _since(plan: Plan) -> Any:
+    """The earlier run; with the content of its weights, where trainings begin from them."""
+    if plan.since is None:
+        return None
+    run = os.path.relpath(plan.since.resolve(), plan.folder.resolve())
+    return run if plan.start is None else {"run": run, "weights": plan.start.sha256}
 
 
 def _parameter(item: Parameter) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ def editor_schema() -> str:
     properties["task"]["anyOf"] = [{"enum": list(TASKS)}, {"pattern": "^[^:]+:[^:]+$"}]
     properties["data"] = _described(properties["data"], _data(definitions))
     properties["train"] |= {"properties": paths}
-    properties["search"] |= {"properties": _searched(paths, definitions)}
+    properties["search"] |= {"properties": _searched(paths, definitions), "patternProperties": _searched_inside()}
     properties["start_from"]["items"] = {"type": "object", "properties": {"name": {"type": "string"}, **paths}}
     properties["objective"] = _described(properties["objective"], _one_or_several(definitions))
     properties["health"] |= {"properties": _health(definitions)}
@@ -81,9 +82,11 @@ def _option_schemas(definitions: Schema) -> Schema:
 
 def _only_known_paths(task: str) -> Schema:
     """For files of a task of this package: other paths than its options, other rules than its rules are mistakes."""
-    paths = list(option_paths(TASKS[task].options))
-    only = {"propertyNames": {"enum": paths}}
-    sections = {"train": only, "search": only, "start_from": {"items": {"propertyNames": {"enum": ["name", *paths]}}}}
+    known = option_paths(TASKS[task].options)
+    inside = [{"pattern": _inside(path)} for path in known.open]
+    only = {"propertyNames": {"anyOf": [{"enum": list(known)}, *inside]}}
+    named = {"propertyNames": {"anyOf": [{"enum": ["name", *known]}, *inside]}}
+    sections = {"train": only, "search": only, "start_from": {"items": named}}
     sections["health"] = {"propertyNames": {"enum": list(type(TASKS[task].health).model_fields)}}
     return {"if": {"properties": {"task": {"const": task}}, "required": ["task"]}, "then": {"properties": sections}}
 
@@ -110,6 +113,17 @@ def _searched(paths: Mapping[str, Schema], definitions: Schema) -> Schema:
     described = ((path, schema.get("description")) for path, schema in paths.items())
     reference = {"$ref": "#/definitions/distribution"}
     return {path: {"description": text, "allOf": [reference]} if text else dict(reference) for path, text in described}
+
+
+def _searched_inside() -> Schema:
+    """The same for paths into mappings with free keys."""
+    reference = {"$ref": "#/definitions/distribution"}
+    return {_inside(path): dict(reference) for task in TASKS.values() for path in option_paths(task.options).open}
+
+
+def _inside(path: str) -> str:
+    """The pattern of what leads into a mapping."""
+    return f"^{re.escape(path)}\\..+$"
 
 
 def _one_or_several(definitions: Schema) -> Schema:

@@ -51,7 +51,7 @@ def refuse_misfit(
 def _faults_at(options: type[BaseModel], path: str, value: Any, train: Mapping[str, Any]) -> list[ErrorDetails]:
     """What is wrong with one value itself; rules between options are another matter."""
     option = option_paths(options)[path]
-    if not option.models:  # the model it stands in is enough, and many times quicker
+    if not option.models and option.key is None:  # the model it stands in is enough, and many times quicker
         key = path.rpartition(".")[2]
         return [fault for fault in faults_in(option.owner, {key: value}) if fault["loc"][:1] == (key,)]
     given = leaves(options, path, value)

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from abr_tune.plan.arguments import apply_overrides, apply_pins
 from abr_tune.plan.choices import read_pruner, read_sampler
 from abr_tune.plan.contradictions import refuse_beyond_the_run, refuse_folds, refuse_pruner, refuse_sampler
-from abr_tune.plan.earlier import read_since
+from abr_tune.plan.device import refuse_device, settled
+from abr_tune.plan.earlier import Since, read_since, take_over
 from abr_tune.plan.explain import nearest
 from abr_tune.plan.fit import Doubts, refuse_impossible
 from abr_tune.plan.health import read_health
@@ -21,7 +22,7 @@ from abr_tune.plan.plan import Budget, Confirm, Constraint, Criterion, Limits, P
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
 from abr_tune.plan.schema import CriterionSection, SpaceFile, check_name
 from abr_tune.plan.searched import read_space, searched_leaves
-from abr_tune.plan.sections import check_keys, read_data, read_objectives, read_task, refuse_later, refuse_metric
+from abr_tune.plan.sections import check_keys, read_data, read_objectives, read_task, refuse_metric, refuse_stages
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Space
 from abr_tune.plan.start import read_start_points
@@ -43,11 +44,13 @@ def load_plan(
     seed: int | None = None,
     trust_code: bool = False,
     results: Path = Path("results"),
+    since: Since | None = None,
 ) -> Plan:
     """The plan in a space file, changed by `overrides` (`key=value`, as after `--set`) and by the named arguments.
 
     `seconds` may also be a text such as `10m`. The run under `from:` is looked for in the folder of the file, in
-    `results`, and in the working folder. A task `module:attribute` is imported only when `trust_code`.
+    `results`, and in the working folder; `since` stands for what the file names there. A task `module:attribute` is
+    imported only when `trust_code`.
     Imports neither torch nor Ray nor Optuna. Raises `FileMistakes` with everything that is wrong.
     """
     file = Path(file)
@@ -62,8 +65,8 @@ def load_plan(
     for label, loc, value in named:
         if value is not None:
             source.override(loc, value, label)
-    _name_after(source, file)
-    refuse_later(source)
+    name_after(source, file)
+    refuse_stages(source)
     check_keys(source, SpaceFile)
     task = read_task(source, trust_code=trust_code, folder=file.parent)
     if task is None:
@@ -72,7 +75,7 @@ def load_plan(
         source.finish()
         raise AssertionError("a file without a task was accepted")
     pinned = apply_pins(source, pins, task.options, KEYS)
-    parts = _Parts(source, task, pinned, folder=file.parent, results=results)
+    parts = _Parts(source, task, pinned, folder=file.parent, results=results, since=since)
     source.finish()
     return parts.plan(file)
 
@@ -80,10 +83,22 @@ def load_plan(
 class _Parts:
     """The sections of a file that depend on its task, read one after another; mistakes are noted in the source."""
 
-    def __init__(self, source: Source, task: Task, pinned: Mapping[str, Any], *, folder: Path, results: Path) -> None:
+    def __init__(
+        self,
+        source: Source,
+        task: Task,
+        pinned: Mapping[str, Any],
+        *,
+        folder: Path,
+        results: Path,
+        since: Since | None,
+    ) -> None:
         self.source, self.task = source, task
         self.data = read_data(source, task, folder=folder)
+        self.since = since or read_since(source, task, folder=folder, results=results)
         self.train = _read_train(source, task.options)
+        self.inherited = self._take_over()
+        self.train = {**self.inherited, **self.train}
         self.space, self.start_from = _read_search(source, task.options, self.train, pinned)
         refuse_impossible(source, task.options, self.train, self.space)
         self.objectives = read_objectives(source, task)
@@ -91,20 +106,28 @@ class _Parts:
         self.pruner = read_pruner(source)
         self.sampler = read_sampler(source)
         self._refuse_contradictions()
-        self.since = read_since(source, folder=folder, results=results)
-        warn_of_machine(source, task)
+        refuse_device(source, task, self.train)
+        warn_of_machine(source)
         warn_of_files(source, self.data, folder)
         for key in ("gate", "constraints"):
             section = source.data.get(key)
             for metric in section if isinstance(section, dict) else ():
                 refuse_metric(source, (key, metric), metric, at_key=True)
 
+    def _take_over(self) -> Mapping[str, Any]:
+        """What the earlier run's best says of what the file leaves open."""
+        searched = self.source.data.get("search")
+        paths = tuple(searched) if isinstance(searched, dict) else ()
+        if self.since is None:
+            return {}
+        return take_over(self.source, self.since, self.task.options, self.train, paths)
+
     def _refuse_contradictions(self) -> None:
         if self.sampler is not None and self.space.paths:
             refuse_sampler(self.source, self.sampler, self.space, self.objectives)
         if self.pruner is not None:
             refuse_pruner(self.source, self.pruner, self.task)
-        refuse_folds(self.source, self.task, self.data)
+        refuse_folds(self.source, self.task, self.data, begun=self.since is not None and self.since.start is not None)
         if self.pruner is not None and not Doubts.about(self.source, self.space).touch("epochs", self.task.options):
             refuse_beyond_the_run(self.source, self.pruner, self.task.options, self.train, self.space)
 
@@ -114,6 +137,7 @@ class _Parts:
         if not self.objectives or self.pruner is None or self.sampler is None:
             raise AssertionError("a section was neither read nor refused")
         set_by_search = searched_leaves(self.space, self.task.options)
+        train = settled(self.task.options, self.train, set_by_search, gpus=text.resources.gpus)
         return Plan(
             name=text.name or file.stem,
             about=text.about,
@@ -121,7 +145,7 @@ class _Parts:
             task_name=text.task,
             task=self.task,
             data=self.data,
-            train={path: value for path, value in self.train.items() if path not in set_by_search},
+            train={path: value for path, value in train.items() if path not in set_by_search},
             space=self.space,
             start_from=self.start_from,
             objectives=self.objectives,
@@ -137,12 +161,14 @@ class _Parts:
             limits=Limits(seconds=_seconds(text.limits.time), bytes=_bytes(text.limits.memory)),
             stop=Stop(no_improvement=text.stop.no_improvement),
             audit=text.audit,
-            since=self.since,
+            since=None if self.since is None else self.since.run,
+            inherited=self.inherited,
+            start=None if self.since is None else self.since.start,
             warnings=tuple(self.source.warnings),
         )
 
 
-def _name_after(source: Source, file: Path) -> None:
+def name_after(source: Source, file: Path) -> None:
     """Name a run without a name after its file."""
     if "name" not in source.data:
         try:

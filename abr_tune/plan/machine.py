@@ -12,8 +12,6 @@ from pydantic import BaseModel
 from abr_tune.environment import cores
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.source import Source
-from core.tasks import TASKS
-from core.tasks.task import Task
 
 DEVICES: Final = Path("/dev")
 SHARED: Final = ("kfd", "dxg")
@@ -23,7 +21,7 @@ _LOOKED_AT: Final = 1000
 """Entries of a folder among which a misspelt name is looked for."""
 
 
-def warn_of_machine(source: Source, task: Task) -> None:
+def warn_of_machine(source: Source) -> None:
     """Note cores and cards that a trial is given and that are not there."""
     section = source.data.get("resources")
     given = section if isinstance(section, dict) else {}
@@ -37,8 +35,6 @@ def warn_of_machine(source: Source, task: Task) -> None:
         source.warn(
             ("resources", "gpus"), f"a trial is given {gpus:g} GPUs, this machine has {cards or 'none'}", ELSEWHERE
         )
-    if task.name in TASKS:
-        source.warn(("resources", "gpus"), f"task {task.name} trains on the CPU: a GPU would stand idle", "gpus: 0")
 
 
 def cards_here() -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -55,15 +55,100 @@ class Option:
 
     models: tuple[type[BaseModel], ...] = ()
     """The options models the field may hold; empty for a single option."""
+    key: str | None = None
+    """Of an entry in a mapping that the field holds, where the option is one."""
 
 
-@lru_cache(maxsize=32)
-def option_paths(model: type[BaseModel]) -> Mapping[str, Option]:
-    """Every path of an options model in reading order, groups of options included."""
+class OptionPaths(Mapping[str, Option]):
+    """The paths of an options model in reading order, groups of options included.
+
+    Those into a mapping with free keys, such as `phases.plan.<name>.until.share`, are known too, though no list of all
+    of them can be given: they are not iterated over.
+    """
+
+    def __init__(self, fixed: Mapping[str, Option]) -> None:
+        self._fixed = fixed
+        self.open = {path: entries for path, option in fixed.items() if (entries := _entries(option)) is not None}
+        """Path of a mapping -> the types of its keys and values."""
+
+    def __getitem__(self, path: str) -> Option:
+        found = self._fixed.get(path) or self._inside(path)
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fixed)
+
+    def __len__(self) -> int:
+        return len(self._fixed)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and (path in self._fixed or self._inside(path) is not None)
+
+    def near(self, path: str) -> list[str]:
+        """The paths that somebody who wrote `path` may have meant: the fixed ones, and those inside its mapping."""
+        return [*self._fixed, *self._beside(path)]
+
+    def _inside(self, path: str) -> Option | None:
+        """The option in a mapping with free keys, however deep."""
+        split = self._split(path)
+        if split is None:
+            return None
+        mapping, key, rest = split
+        keys, value = self.open[mapping]
+        if not key or (keys and key not in keys):
+            return None
+        models = tuple(kind for kind in _members(value) if _is_model(kind))
+        if not rest:
+            holder = self._fixed[mapping]
+            return Option(path, holder.owner, holder.name, holder.field, None, models, key)
+        for model in models:
+            if (option := option_paths(model).get(rest)) is not None:
+                return replace(option, path=path)
+        return None
+
+    def _split(self, path: str) -> tuple[str, str, str] | None:
+        """The mapping that a path leads into, the key in it, and the path from there on."""
+        for mapping in self.open:
+            if path.startswith(f"{mapping}."):
+                key, _, rest = path[len(mapping) + 1 :].partition(".")
+                return mapping, key, rest
+        return None
+
+    def _beside(self, path: str) -> Iterator[str]:
+        split = self._split(path)
+        if split is None:
+            return
+        mapping, key, rest = split
+        keys, value = self.open[mapping]
+        yield from (f"{mapping}.{known}" for known in keys)
+        for model in (kind for kind in _members(value) if rest and _is_model(kind)):
+            yield from (f"{mapping}.{key}.{inner}" for inner in option_paths(model).near(rest))
+
+
+@lru_cache(maxsize=64)
+def option_paths(model: type[BaseModel]) -> OptionPaths:
+    """Every path of an options model."""
     found: dict[str, Option] = {}
     for option in _options_of(model, "", _defaults(model), ()):
         found.setdefault(option.path, option)
-    return found
+    return OptionPaths(found)
+
+
+def missing_key(model: type[BaseModel], values: Mapping[str, Any], path: str) -> tuple[str, str, list[str]] | None:
+    """Of a path into a mapping of groups: its mapping, its key and the keys there are, when its key is not among them.
+
+    A group under a new key would be made of nothing but that one option.
+    """
+    for mapping, (_, value) in option_paths(model).open.items():
+        if path.startswith(f"{mapping}.") and any(map(_is_model, _members(value))) and not _is_number(value):
+            key = path[len(mapping) + 1 :].partition(".")[0]
+            there = _tree(model, values)
+            for part in mapping.split("."):
+                there = there.get(part) or {}
+            return None if key in there else (mapping, key, list(there))
+    return None
 
 
 def resolve(model: type[M], values: Mapping[str, Any]) -> M:
@@ -133,10 +218,10 @@ def strict_json(data: Any) -> str:
 
 
 def value_at(options: BaseModel, path: str) -> Any:
-    """The JSON-ready value at an option path; None below a group that is null."""
+    """The JSON-ready value at an option path; None below a group that is null, or a number, or has no such entry."""
     value = to_jsonable_python(options, by_alias=True, inf_nan_mode="constants")
     for part in path.split("."):
-        value = None if value is None else value[part]
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
@@ -212,6 +297,19 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in {Union, UnionType}:
         return tuple(kind for part in get_args(annotation) for kind in _members(part))
     return (annotation,)
+
+
+def _entries(option: Option) -> tuple[tuple[str, ...], Any] | None:
+    """The words that are keys (none: any are) and the type of the values, of a field that holds only a mapping."""
+    members = [kind for kind in _members(option.field.annotation) if kind is not NoneType]
+    if len(members) != 1 or get_origin(members[0]) is not dict:
+        return None
+    keys, value = get_args(members[0])
+    return (get_args(keys) if get_origin(keys) is Literal else ()), value
+
+
+def _is_number(kind: Any) -> bool:
+    return any(member in {float, int} for member in _members(kind))
 
 
 def _is_model(kind: Any) -> bool:

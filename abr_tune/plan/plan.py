@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from abr_tune.errors import Problem
+from abr_tune.plan.begun import StartWeights
 from abr_tune.plan.relocate import code_folder, relocated
 from abr_tune.plan.space import Space
 from core.health import HealthOptions
@@ -164,6 +165,10 @@ class Plan:
     """Share of the trials that run to their end whatever stops them, to measure false stops."""
     since: Path | None = None
     """Folder of an earlier run (`from:`): its best configuration is tried first, its trials teach the sampler."""
+    inherited: Mapping[str, Any] = field(default_factory=dict)
+    """What of `train` is not the file's: options of the earlier run's best configuration."""
+    start: StartWeights | None = None
+    """What every training begins from; None: from random weights."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     """What this machine lacks for it, where it stands in the file."""
 
@@ -180,6 +185,10 @@ class Plan:
     def data_from(self, folder: Path) -> dict[str, Any] | None:
         """The data section as a file in `folder` must say it; None for a task without data."""
         return None if self.data is None else relocated(self.data, old=self.folder, new=folder)
+
+    def start_from_folder(self, folder: Path) -> dict[str, str] | None:
+        """The start weights as a file in `folder` must say them; None for trainings that begin with random ones."""
+        return None if self.start is None else self.start.said_from(folder)
 
     def code_from(self, folder: Path) -> str | None:
         """Where a file in `folder` finds the module of a task of one's own; None for a task of this package."""

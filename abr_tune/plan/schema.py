@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -11,9 +10,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from abr_tune.plan.origin import Provenance
 from abr_tune.plan.plan import Confirm, Pruner, Resources, Sampler
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
-
-LATER: Final[Mapping[str, str]] = {"stages": "several stages in one file"}
-"""Keys of the contract that this version refuses, and what they will be for."""
 
 AUDIT: Final = 0.05
 """Share of the trials that run to their end whatever stops them, unless the file says otherwise.
@@ -24,6 +20,8 @@ stopped would have ended well; with it a search of 100 trials estimates that on 
 
 MOST_STARTS: Final = 256
 """Start points; each is a trial."""
+MOST_STAGES: Final = 32
+"""Stages; each is a whole search."""
 SMALLEST_LIMIT: Final = 2**20
 """Bytes below which a limit of memory has lost its unit."""
 
@@ -165,6 +163,26 @@ class ResourcesSection(Section):
     """GPUs; a fraction shares one between trials."""
 
 
+class FromSection(Section):
+    """An earlier run to begin from, and what to take of it besides its history."""
+
+    run: Annotated[str, Field(min_length=1)]
+    """Name or folder of the run."""
+    weights: bool | None = None
+    """Whether trainings begin from its best weights; when omitted: where there are some and the task takes them."""
+    settings: bool = True
+    """Whether options that this file neither fixes nor searches are as in its best configuration."""
+
+
+class BegunSection(Section):
+    """The weights a training began from."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    """A model.safetensors, relative to this file."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of that file: another one would train to something else."""
+
+
 class SpaceFile(Section):
     """A search: what is fixed, what is searched, what counts as good, and how much it may cost."""
 
@@ -182,8 +200,10 @@ class SpaceFile(Section):
     """Searched training options: path and how its values are spread."""
     start_from: Annotated[list[dict[str, Any]], Field(max_length=MOST_STARTS)] = []
     """Configurations tried first; `name` and some paths, the others keep their defaults."""
-    since: str | None = Field(None, alias="from", min_length=1)
-    """An earlier run, by name or folder: its best configuration is tried first, its trials teach the sampler."""
+    since: str | FromSection | None = Field(None, alias="from")
+    """An earlier run, by name or folder, or with settings: trials begin from its best configuration and weights.
+
+    Its best configuration is tried first and stands for what the file leaves open; its trials teach the sampler."""
     objective: Any = None
     """The metric to improve, or a list of several whose trade-off is sought; the task's own when omitted."""
     constraints: dict[str, Comparison] = {}
@@ -212,6 +232,28 @@ class SpaceFile(Section):
     """Seed of every trial of the search; confirmation uses the following ones."""
 
 
+class StageSection(Section):
+    """One stage of several, and what it takes of the one before besides its history."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """A space file, relative to this file."""
+    weights: bool | None = None
+    """Whether its trainings begin from the best weights of the stage before; when omitted: where there are some."""
+    settings: bool = True
+    """Whether options that it neither fixes nor searches are as in the best configuration of the stage before."""
+
+
+class StagesFile(Section):
+    """Several searches in order, each from the best of the one before; the order ends at a gate that is not go."""
+
+    name: Name | None = None
+    """Name of the whole, and of its folder under results/; the file's name when omitted."""
+    about: str = ""
+    """What the stages are for, in a sentence or two."""
+    stages: Annotated[list[str | StageSection], Field(min_length=1, max_length=MOST_STAGES)]
+    """Space files, in the order they are run."""
+
+
 class ConfigFile(Section):
     """One training configuration, as `abr-tune train` takes it and `best.yaml` holds it."""
 
@@ -223,6 +265,8 @@ class ConfigFile(Section):
     """Which recordings; `source: simulated` or a file."""
     train: dict[str, Any] = {}
     """Training options; what is not named keeps its documented default."""
+    start: BegunSection | None = None
+    """Weights the training begins from; it begins with random ones when omitted."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the training run."""
     claims: dict[str, Finite] = {}

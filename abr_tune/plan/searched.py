@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from abr_tune.plan.conditions import read_conditions, refuse_never
 from abr_tune.plan.distributions import Distribution, as_text
+from abr_tune.plan.explain import suggest
 from abr_tune.plan.fit import refuse_misfit
 from abr_tune.plan.guess import read_guess
-from abr_tune.plan.overrides import faults_in, leaves, option_paths
+from abr_tune.plan.overrides import faults_in, leaves, missing_key, option_paths
 from abr_tune.plan.source import Source
 from abr_tune.plan.space import Guess, Parameter, Space
 from abr_tune.plan.spread import BESIDE, DISTRIBUTIONS, ListEnds, PairEnds
@@ -38,7 +39,7 @@ def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any
     Mistakes are noted in `source`; the space then holds what could be read.
     """
     section = source.data.get("search")
-    entries = [] if not isinstance(section, dict) else [_entry(source, path, options) for path in section]
+    entries = [] if not isinstance(section, dict) else [_entry(source, path, options, train) for path in section]
     readable = {entry.path: entry for entry in entries if entry is not None}
     _refuse_overlaps(source, options)
     spread = {path: entry.distribution for path, entry in readable.items()}
@@ -61,10 +62,9 @@ def read_space(source: Source, options: type[BaseModel], train: Mapping[str, Any
     return space
 
 
-def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None:
+def _entry(source: Source, path: str, options: type[BaseModel], train: Mapping[str, Any]) -> _Entry | None:
     loc: Loc = ("search", path)
-    if path not in option_paths(options):
-        source.unknown(loc, "a training option", option_paths(options))
+    if _is_unknown(source, loc, options, train):
         return None
     written = source.data["search"][path]
     if not isinstance(written, dict):
@@ -87,6 +87,19 @@ def _entry(source: Source, path: str, options: type[BaseModel]) -> _Entry | None
     distribution = section.distribution()
     guess = read_guess(source, loc, section, distribution)
     return _Entry(path, distribution, section.when, guess, getattr(section, "points", None))
+
+
+def _is_unknown(source: Source, loc: Loc, options: type[BaseModel], train: Mapping[str, Any]) -> bool:
+    """Whether there is no such option, or none in what `train` holds, which is noted."""
+    path = str(loc[-1])
+    if path not in option_paths(options):
+        source.unknown(loc, "a training option", option_paths(options).near(path))
+        return True
+    if (missing := missing_key(options, train, path)) is None:
+        return False
+    mapping, key, there = missing
+    source.add(loc, f"{mapping} has no {key} under train", suggest(key, there), at_key=True)
+    return True
 
 
 def _kind(source: Source, loc: Loc, written: Mapping[str, Any]) -> str | None:
@@ -123,7 +136,7 @@ def _keys_beside(kind: str, where: Loc) -> list[str]:
 
 def _refuse_overlaps(source: Source, options: type[BaseModel]) -> None:
     section = source.data.get("search")
-    paths = [path for path in option_paths(options) if isinstance(section, dict) and path in section]
+    paths = [path for path in section if path in option_paths(options)] if isinstance(section, dict) else []
     for path in paths:
         for other in paths:
             if path.startswith(f"{other}."):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from abr_tune.plan.explain import nearest, suggest
 from abr_tune.plan.metric_names import fault_of
 from abr_tune.plan.overrides import faults_in, option_paths, strict_json
-from abr_tune.plan.schema import LATER, CriterionSection, ObjectiveSection, Section
+from abr_tune.plan.schema import CriterionSection, ObjectiveSection, Section
 from abr_tune.plan.source import Source
 from abr_tune.plan.tasks import UnknownTask, find_task
 from abr_tune.plan.yaml import Loc
@@ -21,11 +21,12 @@ from core.tasks import TASKS
 from core.tasks.task import Objective, Task
 
 
-def refuse_later(source: Source) -> None:
-    """Note keys that only a later version has, and take them out of the data."""
-    for key in [known for known in source.data if known in LATER]:
-        source.add((key,), f"this version does not have {LATER[key]} yet", at_key=True)
-        del source.data[key]
+def refuse_stages(source: Source) -> None:
+    """Note a file of stages where one search is wanted. Raises `FileMistakes`: of a search it says nothing."""
+    if "stages" in source.data:
+        hint = "give one of the files it names; `abr-tune run` and `abr-tune validate` take it whole"
+        source.add(("stages",), "this is a file of stages, which is several searches", hint, at_key=True)
+        source.finish()
 
 
 def check_keys(source: Source, model: type[Section]) -> None:

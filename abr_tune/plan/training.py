@@ -32,7 +32,7 @@ def read_options(
                 source.add(
                     place,
                     f"{path} is not a training option",
-                    suggest(path, [*known, *(() if prefix else skip)]),
+                    suggest(path, [*known.near(path), *(() if prefix else skip)]),
                     at_key=True,
                 )
             elif known[path].models and isinstance(value, Mapping) and value:

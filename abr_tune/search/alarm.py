@@ -25,6 +25,10 @@ ADVICE: Final[Mapping[str, str]] = {
     "gradient_explosion": "lower the upper bound of the learning rate, lengthen the warm-up, tighten gradient clipping",
     "class_absent": "give rare classes more weight, raise min_samples or patience of class_absent, or let it only warn "
     "(patience: null)",
+    "negative_r2": "raise the weight of the term concerned, check the labels' scale, or let negative_r2 only warn "
+    "(patience: null)",
+    "out_of_reach": "widen the bounds of the head concerned (model.bounds), or leave them to the training labels",
+    "attention_collapse": "lower the upper bound of the learning rate, lengthen the warm-up, tighten gradient clipping",
     "learned_odds": "few runs of this space end well from such a state: change its bounds, and see in the audit "
     "whether the stops are right",
     "literal_one_class": "this rule also stops about half of the runs that would end well: use class_collapse instead",

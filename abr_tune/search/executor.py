@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from abr_tune.limits import UNLIMITED
+from abr_tune.plan.begun import StartWeights
 from abr_tune.plan.plan import Limits
 from abr_tune.search.retries import Loss
 from abr_tune.trial import NO_LEAVE, Leave, TrialStep
@@ -41,6 +42,14 @@ class Job:
     """Which stops by health rules it need not obey."""
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A file, for machines that see it and for those that do not."""
+
+    path: Path
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What every training of a run has in common; sent to each worker once."""
@@ -55,6 +64,17 @@ class Shared:
     cpus: int = 1
     limits: Limits = UNLIMITED
     """What one training may take."""
+    start: Carried | None = None
+    """The weights every training begins from; None: each from random ones."""
+
+
+def carried(start: StartWeights | None) -> Carried | None:
+    """The weights of a plan with their content.
+
+    Raises:
+        UserError: the file is gone, or holds something else.
+    """
+    return None if start is None else Carried(start.path.resolve(), start.checked().read_bytes())
 
 
 class Source(Protocol):

@@ -41,6 +41,7 @@ def _train(job: Job, source: Source, shared: Shared) -> None:
         cpus=shared.cpus,
         leave=job.leave,
         limits=shared.limits,
+        start=None if shared.start is None else shared.start.path,
     )
     crash: Crash | None = None
     with closing(closable(attempt(steps, job.folder))) as outcomes:

@@ -97,6 +97,12 @@ class Away:
         self._sent = time.monotonic()
         return pack(self.folder)
 
+    def keep(self, name: str, content: bytes) -> Path:
+        """A file beside the training's folder, as long as the training lasts; it is not sent back."""
+        path = self._scratch / name
+        path.write_bytes(content)
+        return path
+
     def remove(self) -> None:
         """The training is over, or goes on elsewhere."""
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -21,7 +21,7 @@ from abr_tune.search.driver import Driver, EndedBy
 from abr_tune.search.earlier import recall
 from abr_tune.search.engine import Engine
 from abr_tune.search.events import Event, Listener, TrialFinished, TrialRecord
-from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared
+from abr_tune.search.executor import ExecutorName, Job, Ruling, Shared, carried
 from abr_tune.search.launch import Cluster
 from abr_tune.search.retries import Loss, Retries, told
 from abr_tune.search.signals import Interruption, Signalled, catch_signals
@@ -128,6 +128,7 @@ def search(
         objectives=plan.objectives,
         cpus=plan.resources.cpus,
         limits=plan.limits,
+        start=carried(plan.start),
     )
     if earlier is not None:
         say(earlier.said)
@@ -203,7 +204,14 @@ def train_all(
     A training whose folder holds a checkpoint goes on from it; one that had finished only says its result again.
     Signals, `jobs`, `address` and `cluster` are as for `search`.
     """
-    shared = Shared(task=plan.task, dataset=dataset, health=plan.health, baselines=baselines, cpus=plan.resources.cpus)
+    shared = Shared(
+        task=plan.task,
+        dataset=dataset,
+        health=plan.health,
+        baselines=baselines,
+        cpus=plan.resources.cpus,
+        start=carried(plan.start),
+    )
     with catch_signals() as interruption:
         batch = _Trainings(trainings, plan, listener, lambda: bool(interruption))
         Engine(executor=executor, jobs=jobs, resources=plan.resources, address=address, cluster=cluster).run(
@@ -254,8 +262,13 @@ class _Trainings:
             return None
         self._queue.remove(key)
         training, plan = self._trainings[key], self._plan
-        data = plan.data_from(training.folder)
-        config = training_config(plan.task_name, training.options, seed=training.seed, data=data)
+        config = training_config(
+            plan.task_name,
+            training.options,
+            seed=training.seed,
+            data=plan.data_from(training.folder),
+            start=plan.start_from_folder(training.folder),
+        )
         return Job(key=key, options=training.options, seed=training.seed, folder=training.folder, config=config)
 
     def report(self, key: int, step: TrialStep) -> Ruling:

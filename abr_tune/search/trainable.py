@@ -153,9 +153,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             leave=Leave.from_json(job["leave"]),
             limits=shared.limits,
             expendable=True,
+            start=self._start(),
         )
         self._milestones = frozenset(job["milestones"])
         self._outcomes = closable(attempt(steps, folder))
+
+    def _start(self) -> Path | None:
+        """The weights to begin from, as this machine sees them."""
+        start = self._shared.start
+        if start is None or self._away is None:
+            return None if start is None else start.path
+        return self._away.keep(start.path.name, start.content)
 
     def _folder_for(self, job: dict[str, Any], sent: Sent | None) -> Path:
         """The driver's folder of the job where this machine sees it; otherwise one of its own, with the files sent."""

@@ -62,7 +62,7 @@ class Augmentation:
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch the network is trained on."""
-        rare_B = torch.isin(batch.class_B, self.rare)
+        rare_B = torch.isin(batch.class_B, self.rare.to(batch.device))
         if self.options.noise.level > 0:
             batch = self._noisier(batch, rare_B)
         self.batches += 1
@@ -83,7 +83,7 @@ class Augmentation:
 
     def _noisier(self, batch: Batch, rare_B: Tensor) -> Batch:
         count, samples = batch.signal_BT.shape
-        noise_BT = residual(self.random, count, samples, sampling_rate_hz=self.sampling_rate_hz)
+        noise_BT = residual(self.random, count, samples, sampling_rate_hz=self.sampling_rate_hz).to(batch.device)
         added_BT = torch.where(rare_B[:, None], noise_BT * (self.options.noise.level * self.signal_spread), 0.0)
         return replace(batch, signal_BT=batch.signal_BT + added_BT)
 
@@ -112,7 +112,7 @@ def residual(random: np.random.Generator, count: int, samples: int, *, sampling_
 def mixed(batch: Batch, options: MixUpOptions, random: np.random.Generator) -> MixedBatch:
     """The batch mixed with itself in another order, one share for all of it."""
     share = float(random.beta(options.alpha, options.alpha))
-    second = batch.take(torch.from_numpy(random.permutation(len(batch))))
+    second = batch.take(torch.from_numpy(random.permutation(len(batch))).to(batch.device))
     columns = {column.name: getattr(batch, column.name) for column in fields(Batch)}
     for name in INPUTS:
         columns[name] = share * columns[name] + (1 - share) * getattr(second, name)

@@ -39,24 +39,29 @@ class Batch:
     def __len__(self) -> int:
         return len(self.signal_BT)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return self.signal_BT.device
+
     def take(self, index_B: Tensor) -> Self:
         """The recordings at `index_B` (integers), in its order."""
         return type(self)(**{column.name: getattr(self, column.name)[index_B] for column in fields(self)})
 
 
-def as_batch(recordings: Recordings) -> Batch:
-    """All of `recordings` as one batch of single-precision tensors on the CPU (copies: shared arrays are read-only)."""
+def as_batch(recordings: Recordings, device: torch.device | str = "cpu") -> Batch:
+    """All of `recordings` as one batch of single-precision tensors (copies: shared arrays are read-only)."""
+
+    def single(values: NDArray[np.floating]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
     return Batch(
-        signal_BT=_single(recordings.signal),
-        static_BS=_single(recordings.static),
-        class_B=torch.tensor(recordings.hearing_class, dtype=torch.int64),
-        threshold_B=_single(recordings.threshold_db),
-        peak_exist_B=_single(recordings.peak_exist),
-        latency_B=_single(recordings.peak_latency_ms),
-        amplitude_B=_single(recordings.peak_amplitude_uv),
-        clean_BT=_single(recordings.signal * np.nan if recordings.clean is None else recordings.clean),
+        signal_BT=single(recordings.signal),
+        static_BS=single(recordings.static),
+        class_B=torch.tensor(recordings.hearing_class, dtype=torch.int64, device=device),
+        threshold_B=single(recordings.threshold_db),
+        peak_exist_B=single(recordings.peak_exist),
+        latency_B=single(recordings.peak_latency_ms),
+        amplitude_B=single(recordings.peak_amplitude_uv),
+        clean_BT=single(recordings.signal * np.nan if recordings.clean is None else recordings.clean),
     )
-
-
-def _single(values: NDArray[np.floating]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)

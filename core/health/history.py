@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from core.report import EpochReport
 
@@ -70,12 +70,15 @@ TINY = 1e-12
 """Keeps a share of a loss that is exactly 0 finite."""
 
 
-def streak(reports: Iterable[EpochReport], test: Callable[[EpochReport], bool]) -> int:
-    """How many of the latest `reports` pass `test` without a gap."""
-    return len(_tail(tuple(reports), test))
+Item = TypeVar("Item")
 
 
-def _tail(reports: Sequence[EpochReport], test: Callable[[EpochReport], bool]) -> tuple[EpochReport, ...]:
+def streak(items: Iterable[Item], test: Callable[[Item], bool]) -> int:
+    """How many of the latest reports, or numbers of reports, pass `test` without a gap."""
+    return len(_tail(tuple(items), test))
+
+
+def _tail(reports: Sequence[Item], test: Callable[[Item], bool]) -> tuple[Item, ...]:
     start = len(reports)
     while start > 0 and test(reports[start - 1]):
         start -= 1

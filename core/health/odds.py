@@ -36,6 +36,9 @@ Condition = Literal[
     "regression_collapse",
     "gradient_explosion",
     "class_absent",
+    "negative_r2",
+    "out_of_reach",
+    "attention_collapse",
     "literal_one_class",
     "literal_zero_f1",
     "literal_gradient_norm",
@@ -53,6 +56,9 @@ WORDS: Final[Mapping[Condition, str]] = {
     "regression_collapse": "met the rule regression_collapse",
     "gradient_explosion": "met the rule gradient_explosion",
     "class_absent": "met the rule class_absent",
+    "negative_r2": "met the rule negative_r2",
+    "out_of_reach": "met the rule out_of_reach",
+    "attention_collapse": "met the rule attention_collapse",
     "literal_one_class": "met the rule literal_one_class",
     "literal_zero_f1": "met the rule literal_zero_f1",
     "literal_gradient_norm": "met the rule literal_gradient_norm",
@@ -105,10 +111,10 @@ def state_of(report: EpochReport, verdicts: Sequence[Verdict], length: int | Non
 
 def _condition(verdicts: Sequence[Verdict]) -> tuple[Condition, str]:
     """The worst of what the rules say, with the term it is about."""
-    stop = next((verdict for verdict in verdicts if verdict.level == "stop"), None)
+    stop = next((verdict for verdict in verdicts if verdict.level != "warn"), None)
     if stop is not None and stop.rule in WORDS:
         return cast("Condition", stop.rule), str(stop.evidence.get("term", "class"))
-    warned = {verdict.rule: verdict for verdict in verdicts if verdict.level == "warn"}
+    warned = {verdict.rule: verdict for verdict in verdicts if verdict.level != "stop"}
     collapse, constant = warned.get("class_collapse"), warned.get("regression_collapse")
     if collapse is not None and float(collapse.evidence.get("largest_share", 0.0)) >= ONE_CLASS:
         stalled = any(each.rule == "term_not_falling" and each.evidence.get("term") == "class" for each in verdicts)

@@ -20,14 +20,33 @@ Epochs = Annotated[int, Field(ge=1)]
 Grace = Annotated[int, Field(ge=0)]
 
 
-class NonFinite(Options):
+class Intervene(Options):
+    """A lower learning rate instead of a stop (document 001), and the stop when that was not enough."""
+
+    lower_rate: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Factor on the learning rate, from there to the end of the training."""
+    times: Annotated[int, Field(ge=1, le=100)] = 2
+    """How often the learning rate of a training is lowered, by all rules together, before this one stops it."""
+    wait: Grace = 3
+    """Epochs after an intervention in which the rule only warns."""
+
+
+class Stopping(Options):
+    """What the rules that stop have in common."""
+
+    intervene: Intervene | None = None
+    """Lower the learning rate first: `intervene: {lower_rate: 0.5, times: 2}`; null stops at once. After a loss or
+    weight that is not finite, the epoch begins again from the last checkpoint."""
+
+
+class NonFinite(Stopping):
     """A loss that is NaN or infinite, or such a weight, stops at the step; skipped steps stop when they repeat."""
 
     streak: Annotated[int, Field(ge=1)] = 3
     """Steps in a row skipped for a gradient that is not finite until the run is stopped; fewer are a warning."""
 
 
-class ClassCollapse(Options):
+class ClassCollapse(Stopping):
     """Every recording is given the same class, and nothing moves any more."""
 
     grace: Grace = 2
@@ -52,7 +71,7 @@ class ClassCollapse(Options):
     """Share of recordings in the largest predicted class from which a warning is given."""
 
 
-class RegressionCollapse(Options):
+class RegressionCollapse(Stopping):
     """A regression head answers every recording with nearly the same number."""
 
     grace: Grace = 2
@@ -69,7 +88,7 @@ class RegressionCollapse(Options):
     """The loss stands still when it fell by less than this share within the window."""
 
 
-class GradientExplosion(Options):
+class GradientExplosion(Stopping):
     """Gradients far above what this run was used to; a bare limit would depend on the scale of the losses."""
 
     limit: Positive = 10.0
@@ -91,7 +110,7 @@ class TermNotFalling(Options):
     """Warn when it fell by less than this share."""
 
 
-class ClassAbsent(Options):
+class ClassAbsent(Stopping):
     """A class whose F1 stays at 0: a warning, and a stop when `patience` is given."""
 
     grace: Grace = 2
@@ -100,6 +119,70 @@ class ClassAbsent(Options):
     """Epochs in a row at F1 0 that stop the run; null only warns, because rare classes are learnt late."""
     min_samples: Annotated[int, Field(ge=1)] = 10
     """Classes with fewer validation samples are never a reason to stop: their recall is 0 by chance."""
+
+
+class TaskDominance(Options):
+    """One term makes up nearly all of the gradient on the last layer that the terms share; never stops a run."""
+
+    share: Fraction = 0.9
+    """Of the sum of the terms' gradient norms there, from which a warning is given."""
+    patience: Epochs = 2
+    """Epochs in a row, of those in which it was looked at."""
+
+
+class GradientConflict(Options):
+    """Two terms pull the shared weights in opposite directions; never stops a run."""
+
+    cosine: Annotated[float, Field(ge=-1, lt=0)] = -0.3
+    """Warn when the mean cosine between their gradients on the last shared layer is below this; unrelated terms have 0.
+    """
+    epochs: Epochs = 3
+    """Epochs the mean is taken over."""
+
+
+class NoGradient(Options):
+    """A term that is on sends no gradient to what the terms share, or a trained part gets none; never stops a run."""
+
+    patience: Epochs = 2
+    """Epochs in a row, of those in which it was looked at."""
+
+
+class NegativeR2(Stopping):
+    """A regression head that stays worse than the mean of its labels: a warning, and a stop if `patience` is given."""
+
+    grace: Grace = 2
+    """Epochs not judged, counted as for `class_collapse`, for the term of the head."""
+    epochs: Epochs = 5
+    """Epochs in a row below 0 from which a warning is given."""
+    patience: Epochs | None = None
+    """Epochs in a row below 0 that stop the run; null only warns, because other terms may be learnt well."""
+
+
+class OutOfReach(Options):
+    """Labels lie beyond the bounds of their head (document 001: latencies of 1 to 8 ms, 39 % of the labels later)."""
+
+    warn: Fraction = 0.01
+    """Share of the training labels from which a warning is given, in every epoch from the first."""
+    stop: Fraction | None = None
+    """Share that stops the run; null only warns, because other terms may be learnt well."""
+
+
+class AttentionCollapse(Stopping):
+    """Attention looks at single places only."""
+
+    warn: Fraction = 0.1
+    """Entropy of the attention weights, over the logarithm of the keys, under which a warning is given; also under half
+    of what it was at first."""
+    first: Epochs = 3
+    """Epochs whose median is what it was at first."""
+    stop: Fraction = 0.05
+    """Entropy under which a run with an unstable loss is stopped."""
+    patience: Epochs = 3
+    """Epochs in a row of both."""
+    window: Epochs = 3
+    """Epochs before, whose lowest loss is compared."""
+    rise: Fraction = 0.1
+    """The loss is unstable when a term's lies above that by more than this share, or a step was skipped."""
 
 
 class LiteralOneClass(Options):
@@ -132,6 +215,12 @@ class HealthOptions(Options):
     gradient_explosion: GradientExplosion | None = GradientExplosion()
     term_not_falling: TermNotFalling | None = TermNotFalling()
     class_absent: ClassAbsent | None = ClassAbsent()
+    task_dominance: TaskDominance | None = TaskDominance()
+    gradient_conflict: GradientConflict | None = GradientConflict()
+    no_gradient: NoGradient | None = NoGradient()
+    negative_r2: NegativeR2 | None = NegativeR2()
+    out_of_reach: OutOfReach | None = OutOfReach()
+    attention_collapse: AttentionCollapse | None = AttentionCollapse()
     literal_one_class: LiteralOneClass | None = None
     literal_zero_f1: LiteralZeroF1 | None = None
     literal_gradient_norm: LiteralGradientNorm | None = None

@@ -14,6 +14,9 @@ Collapse = Literal[
     "regression_collapse",
     "gradient_explosion",
     "class_absent",
+    "negative_r2",
+    "out_of_reach",
+    "attention_collapse",
     "learned_odds",
     "literal_one_class",
     "literal_zero_f1",
@@ -41,6 +44,9 @@ def severity(verdict: Verdict) -> float:
     | regression_collapse | 0.05 / (0.05 + spread) / 2 | a smaller spread of the predictions |
     | gradient_explosion, literal_gradient_norm | d / (1 + d) / 2 | d, the decades above the usual (or above 1) |
     | class_absent, literal_zero_f1 | c / (1 + c) / 4 | c, the classes never found |
+    | negative_r2 | r / (1 + r) / 4 | r, how far R² lies below 0 |
+    | out_of_reach | share / 2 | the share of labels that cannot be answered |
+    | attention_collapse | (1 - entropy) / 2 | a smaller entropy of the attention |
     | learned_odds | (1 - odds) / 4 | smaller odds of a good end |
 
     Rankings between trials, limits and an absent objective have severity 0: they are not collapse.
@@ -82,6 +88,20 @@ def _never_found(verdict: Verdict) -> float:
     return missing / (1 + missing) / 4
 
 
+def _worse_than_mean(verdict: Verdict) -> float:
+    below = max(0.0, -(_number(verdict.evidence, "r2") or 0.0))
+    return max(TINY, below / (1 + below) / 4)
+
+
+def _unanswerable(verdict: Verdict) -> float:
+    share = _number(verdict.evidence, "share")
+    return max(TINY, min(1.0, 1.0 if share is None else share) / 2)
+
+
+def _narrow(verdict: Verdict) -> float:
+    return (1 - min(1.0, max(0.0, _number(verdict.evidence, "attention_entropy") or 0.0))) / 2 or TINY
+
+
 def _hopeless(verdict: Verdict) -> float:
     return (1 - (_number(verdict.evidence, "odds") or 0.0)) / 4
 
@@ -100,6 +120,9 @@ SEVERITIES: Final[Mapping[str, Nearness]] = {
     "regression_collapse": _constant,
     "gradient_explosion": _explosion,
     "class_absent": _never_found,
+    "negative_r2": _worse_than_mean,
+    "out_of_reach": _unanswerable,
+    "attention_collapse": _narrow,
     "learned_odds": _hopeless,
     "literal_one_class": _one_class,
     "literal_zero_f1": _never_found,

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from core.health.history import History
 
-Level = Literal["warn", "stop"]
+Level = Literal["warn", "intervene", "stop"]
+"""intervene: the training goes on with a lower learning rate, where it otherwise would be stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from core.data.tensors import Batch
 from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
 from core.losses.weights import StepWeights, refuse_signed
-from core.models.network import Outputs
+from core.models.outputs import Outputs
 from core.tasks.abr_options import LossOptions, Term
 
 
@@ -60,7 +60,7 @@ class MultiTaskLoss:
     def total(self, values: Mapping[Term, Tensor], weights: Mapping[Term, float] | None = None) -> Tensor:
         """Sum of weight * value over the terms in `values`; without `weights`, by the fixed ones."""
         weights = self.weights.fixed if weights is None else weights
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.settings.class_weights_K.device)
         for term, value in values.items():
             total = total + weights[term] * value
         return total
@@ -88,11 +88,18 @@ class MultiTaskLoss:
         found, self.watched = self.watched, {}
         return found
 
+    def predicted(self, outputs: Outputs) -> dict[str, Tensor]:
+        """Class -> how many recordings are given it; empty for data without classes."""
+        if not self.class_names:
+            return {}
+        count_K = outputs.class_logits_BK.detach().argmax(1).bincount(minlength=len(self.class_names))
+        return dict(zip(self.class_names, count_K, strict=True))
+
     def epoch_ended(self) -> None:
         """Take note that an epoch is over: class weights that follow the recall change now."""
         self.weights.epoch_ended()
         if self.recall is not None:
-            self.settings = replace(self.settings, class_weights_K=self.recall.epoch_ended())
+            self._weigh_classes(self.recall.epoch_ended())
 
     def signals(self) -> dict[str, float]:
         """`class_weight/<CLASS>`: the weights of the epoch, where they change."""
@@ -110,7 +117,11 @@ class MultiTaskLoss:
         self.weights.restore(state["weights"])
         if self.recall is not None:
             self.recall.restore(state["recall"])
-            self.settings = replace(self.settings, class_weights_K=self.recall.weights())
+            self._weigh_classes(self.recall.weights())
+
+    def _weigh_classes(self, weights_K: Tensor) -> None:
+        weights_K = weights_K.to(self.settings.class_weights_K.device)
+        self.settings = replace(self.settings, class_weights_K=weights_K)
 
 
 def _numerators(outputs: Outputs, batch: Batch, terms: Iterable[Term], settings: TermSettings) -> dict[Term, Tensor]:
@@ -131,9 +142,9 @@ def _mixed(batch: MixedBatch, first: Mapping[Term, Tensor], second: Mapping[Term
     return {term: batch.share * value + (1 - batch.share) * second[term] for term, value in first.items()}
 
 
-def logit_shift(class_shares: Sequence[float], strength: float) -> Tensor:
+def logit_shift(class_shares: Sequence[float], strength: float, device: torch.device | None = None) -> Tensor:
     """(K,) strength * log(share), Menon et al. 2021 (2007.07314); a class that is never drawn stays where it is."""
-    share_K = torch.tensor(class_shares, dtype=torch.float32)
+    share_K = torch.tensor(class_shares, dtype=torch.float32, device=device)
     return strength * torch.where(share_K > 0, share_K, 1.0).log()
 
 
@@ -146,14 +157,16 @@ def build_loss(
     class_names: Sequence[str] = (),
     class_shares: Sequence[float] = (),
 ) -> MultiTaskLoss:
-    """The loss that `options` describe; `class_weights` is (K,), empty for data without classes.
+    """The loss that `options` describe; `class_weights` is (K,), on the device of the outputs, empty without classes.
 
     Class weights change where `balance` says so. `class_shares` are those among the recordings that are drawn. Raises
     ValueError when the weighting of the terms cannot work with one of them.
     """
     focal = options.class_loss == "focal"
     weights = {term: options.weights.of(term) for term in TERMS}
-    refuse_signed(options.weighting, [term for term, weight in weights.items() if weight > 0 and TERMS[term].signed])
+    likelihood = options.regression == "gaussian_nll"
+    signed = [term for term, weight in weights.items() if weight > 0 and likelihood and TERMS[term].regression]
+    refuse_signed(options.weighting, signed)
     return MultiTaskLoss(
         weights=weights,
         settings=TermSettings(
@@ -162,8 +175,13 @@ def build_loss(
             alpha=options.focal.alpha if focal else 1.0,
             label_smoothing=options.label_smoothing,
             huber_delta=options.huber_delta,
+            nll_beta=options.nll_beta if likelihood else None,
+            outliers=options.outliers,
+            auxiliary=options.auxiliary,
             scaling=scaling,
-            logit_shift_K=logit_shift(class_shares, options.logit_adjustment) if options.logit_adjustment else None,
+            logit_shift_K=logit_shift(class_shares, options.logit_adjustment, class_weights.device)
+            if options.logit_adjustment
+            else None,
         ),
         weighting=options.weighting,
         recall=RecentRecall(balance, len(class_weights)) if balance and balance.scheme == "dynamic" else None,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.data.scaling import Scaling
+from core.data.scaling import Scaling, Target
 from core.data.tensors import Batch
-from core.models.network import Outputs
+from core.losses.likelihood import cleaned_error, gaussian_nll, held_weight, huber, huber_normaliser, mixture_nll
+from core.models.heads import UNLABELLED
+from core.models.outputs import Outputs
 from core.tasks.abr_options import Term
 
 
@@ -32,6 +35,12 @@ class TermSettings:
     label_smoothing: float
     huber_delta: float
     """In units of the target's spread."""
+    nll_beta: float | None = None
+    """Regression by beta-NLL, which needs predicted spreads; None is the Huber loss."""
+    outliers: float = 0.0
+    """Share of threshold labels expected to be wrong; above 0 the loss is that of a mixture."""
+    auxiliary: float = 0.0
+    """Weight of the threshold's second predictor, where there is one."""
     scaling: Scaling
 
 
@@ -45,8 +54,8 @@ class TermLoss:
 
     numerator: Numerator
     denominator: Denominator
-    signed: bool = False
-    """Whether it can be negative, as a likelihood can: some weightings then make no sense."""
+    regression: bool = False
+    """Whether it is an error in a number: with `loss.regression` gaussian_nll a likelihood, which can be negative."""
 
 
 def focal(
@@ -69,12 +78,34 @@ def focal(
     return torch.where(known_B, smoothed_B, 0.0)
 
 
-def huber(prediction_B: Tensor, target_B: Tensor, *, spread: float, delta: float) -> Tensor:
-    """(B,) Huber loss of the error in units of `spread`; 0, with gradient 0, where the target is NaN."""
-    known_B = target_B.isfinite()
-    # NaN must not enter the arithmetic: where() on the result alone would still send NaN gradients.
-    error_B = torch.where(known_B, prediction_B - torch.where(known_B, target_B, 0.0), 0.0) / spread
-    return functional.huber_loss(error_B, torch.zeros_like(error_B), reduction="none", delta=delta)
+def regression(
+    said_B: Tensor,
+    log_var_B: Tensor | None,
+    label_B: Tensor,
+    target: Target | None,
+    settings: TermSettings,
+    *,
+    outlier_logit_B: Tensor | None = None,
+) -> Tensor:
+    """(B,) loss of the error in units of the target's spread; 0, with gradient 0, where the label is NaN.
+
+    Huber loss or beta-NLL, and with `outlier_logit_B` the likelihood of a mixture, in which a label that has nothing to
+    do with its recording lies anywhere in the range of the labels. Raises ValueError for a likelihood without a spread.
+    """
+    target = target or UNLABELLED
+    error_B = cleaned_error(said_B, label_B, spread=target.sd)
+    if settings.nll_beta is None:
+        weight_B, loss_B = torch.ones_like(error_B), huber(error_B, delta=settings.huber_delta)
+        normaliser = huber_normaliser(settings.huber_delta)
+    elif log_var_B is None:
+        raise ValueError("a likelihood needs predicted spreads: the network was built for another loss.regression")
+    else:
+        relative_B, normaliser = log_var_B - 2 * math.log(target.sd), 0.0
+        weight_B, loss_B = held_weight(relative_B, settings.nll_beta), gaussian_nll(error_B, relative_B)
+    if outlier_logit_B is not None and settings.outliers:
+        anywhere = math.log((target.high - target.low) / target.sd)
+        loss_B = mixture_nll(loss_B + normaliser, outlier_logit_B, outlier_nll=anywhere, prior=settings.outliers)
+    return torch.where(label_B.isfinite(), weight_B * loss_B, 0.0)
 
 
 def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
@@ -93,7 +124,7 @@ def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> 
 
 def _class_denominator(batch: Batch, settings: TermSettings) -> Tensor:
     if not len(settings.class_weights_K):
-        return torch.zeros(())
+        return batch.class_B.new_zeros((), dtype=torch.float32)
     return torch.where(batch.class_B >= 0, settings.class_weights_K[batch.class_B.clamp_min(0)], 0.0).sum()
 
 
@@ -105,25 +136,38 @@ def _exist_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> 
 
 
 def _latency_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
-    spread = settings.scaling.latency.sd if settings.scaling.latency else 1.0
-    return huber(outputs.latency_B, batch.latency_B, spread=spread, delta=settings.huber_delta).sum()
+    target = settings.scaling.latency
+    return regression(outputs.latency_B, outputs.latency_log_var_B, batch.latency_B, target, settings).sum()
 
 
 def _amplitude_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
-    spread = settings.scaling.amplitude.sd if settings.scaling.amplitude else 1.0
-    return huber(outputs.amplitude_B, batch.amplitude_B, spread=spread, delta=settings.huber_delta).sum()
+    target = settings.scaling.amplitude
+    return regression(outputs.amplitude_B, outputs.amplitude_log_var_B, batch.amplitude_B, target, settings).sum()
 
 
 def _threshold_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
-    spread = settings.scaling.threshold.sd if settings.scaling.threshold else 1.0
-    return huber(outputs.threshold_B, batch.threshold_B, spread=spread, delta=settings.huber_delta).sum()
+    target = settings.scaling.threshold or UNLABELLED
+    loss = regression(
+        outputs.threshold_B,
+        outputs.threshold_log_var_B,
+        batch.threshold_B,
+        target,
+        settings,
+        outlier_logit_B=outputs.outlier_logit_B,
+    ).sum()
+    if outputs.threshold_auxiliary_B is None or not settings.auxiliary:
+        return loss
+    second_B = cleaned_error(outputs.threshold_auxiliary_B, batch.threshold_B, spread=target.sd)
+    return loss + settings.auxiliary * huber(second_B, delta=settings.huber_delta).sum()
 
 
 def _signal_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
     spread = settings.scaling.clean or settings.scaling.signal
     known_BT = batch.clean_BT.isfinite()
     error_BT = torch.where(known_BT, outputs.signal_BT - torch.where(known_BT, batch.clean_BT, 0.0), 0.0)
-    return (error_BT / spread).square().mean(-1).sum()
+    loss = (error_BT / spread).square().mean(-1).sum()
+    diffusion_BT = outputs.diffusion_error_BT
+    return loss if diffusion_BT is None else loss + diffusion_BT.square().mean(-1).sum()
 
 
 def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:
@@ -134,8 +178,8 @@ def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:
 TERMS: Final[Mapping[Term, TermLoss]] = {
     "signal": TermLoss(_signal_numerator, _known(lambda batch: batch.clean_BT[:, 0])),
     "peak_exist": TermLoss(_exist_numerator, _known(lambda batch: batch.peak_exist_B)),
-    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B)),
-    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B)),
+    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B), regression=True),
+    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B), regression=True),
     "class": TermLoss(_class_numerator, _class_denominator),
-    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B)),
+    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B), regression=True),
 }

@@ -44,6 +44,8 @@ class StepWeights:
         self.fixed = dict(fixed)
         self.method: Fixed = WEIGHTINGS[options.method](options)
         self.first = FirstAverage() if options.normalise == "first" else None
+        self.factors: Mapping[Any, float] = {}
+        """Term -> what a phase multiplies its fixed weight by at the moment; 1 where it is missing."""
 
     @property
     def needs(self) -> Needs:
@@ -56,8 +58,8 @@ class StepWeights:
         return self.first is not None or type(self.method) is not Fixed
 
     def on(self, terms: Iterable[Any]) -> tuple[Any, ...]:
-        """Those of `terms` that have a weight above 0."""
-        return tuple(term for term in terms if self.fixed[term] > 0)
+        """Those of `terms` that have a weight above 0 at the moment."""
+        return tuple(term for term in terms if self._now(term) > 0)
 
     def unknown(self, terms: Iterable[Any]) -> list[Any]:
         """Terms whose loss must be looked at before they can be weighted."""
@@ -71,7 +73,7 @@ class StepWeights:
     def of(self, terms: Sequence[Any], losses: Mapping[Any, float]) -> dict[Any, float]:
         """Term -> what its loss is multiplied by; `losses` is read by a method that needs losses."""
         factors = self.method.factors(terms, self._normalised(losses))
-        return {term: self.fixed[term] * factors[term] / self._divisor(term) for term in terms}
+        return {term: self._now(term) * factors[term] / self._divisor(term) for term in terms}
 
     def combine(self, gramian: Sequence[Sequence[float]]) -> list[float]:
         """Factor of each weighted term's gradient on the shared part, from their inner products."""
@@ -100,6 +102,9 @@ class StepWeights:
             self.method.restore(state["method"])
         if self.first is not None:
             self.first.restore(state["first"])
+
+    def _now(self, term: Any) -> float:
+        return float(self.fixed[term] * self.factors.get(term, 1.0))
 
     def _divisor(self, term: Any) -> float:
         return 1.0 if self.first is None else self.first.divisor(term)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
+from core.metrics.calibration import class_nll
 from core.metrics.values import Array, Floats, Values, auroc, checked, doubles, none_of, weighted_mean, weighted_sd
 
 # N recordings, C classes, U units (a patient with one of the classes it carries)
@@ -24,6 +25,9 @@ SINGLE: Final = (
     "f1_rare",
     "auroc_macro",
     "ece",
+    "nll",
+    "ece_raw",
+    "nll_raw",
     "predicted_classes",
     "largest_share",
     "prediction_entropy",
@@ -41,13 +45,17 @@ def class_metrics(
     class_names: Sequence[str],
     rare: Sequence[str] = (),
     fold_N: NDArray[np.int64] | None = None,
+    raw_NC: Floats | None = None,
 ) -> Values:
     """All metrics of the group `class`; recordings with class -1 are left out.
 
     Averages over classes take the classes that occur in the split; a class that occurs and is never predicted has
     F1 0. `count/<CLASS>` is the number of its recordings, `share/<CLASS>` the weighted share of all recordings that are
     given this class. `prediction_entropy` is that of the shares of predicted classes, in nats; `probability_sd` the
-    standard deviation over recordings of a class's predicted probability, averaged over classes.
+    standard deviation over recordings of a class's predicted probability, averaged over classes. `nll` is the mean
+    negative log-probability of the true class, in nats. `raw_NC` are the probabilities before a temperature, where
+    there is one: `ece_raw` and `nll_raw` are theirs, and so is `probability_sd`, in which health rules look for
+    outputs that do not vary.
     """
     names = (*SINGLE, *(f"{metric}/{name}" for name in class_names for metric in ("f1", "recall", "count", "share")))
     known_N = truth_N >= 0
@@ -63,8 +71,16 @@ def class_metrics(
     values, absent = _by_class(truth_N, probability_NC.argmax(1), weight_N, class_names, rare)
     count_C = np.bincount(truth_N, minlength=len(class_names))
     values |= {f"count/{name}": float(count) for name, count in zip(class_names, count_C, strict=True)}
+    before_NC = probability_NC if raw_NC is None else doubles(raw_NC[known_N])
     values |= _of_predictions(probability_NC, weight_N, class_names)
+    values["probability_sd"] = float(np.mean([weighted_sd(column_N, weight_N) for column_N in before_NC.T]))
     values["ece"] = calibration_error(probability_NC, truth_N, weight_N)
+    values["nll"] = class_nll(probability_NC, truth_N, weight_N)
+    if raw_NC is None:
+        absent |= dict.fromkeys(("ece_raw", "nll_raw"), "no temperature is fitted")
+    else:
+        values["ece_raw"] = calibration_error(before_NC, truth_N, weight_N)
+        values["nll_raw"] = class_nll(before_NC, truth_N, weight_N)
     values["patient_f1_macro"] = _patient_f1(probability_NC, truth_N, weight_N, patient_N)
     present = np.unique(truth_N)
     fold_M = None if fold_N is None else fold_N[known_N]
@@ -118,7 +134,6 @@ def _of_predictions(probability_NC: Array, weight_N: Array, class_names: Sequenc
         "predicted_classes": float(len(np.unique(predicted_N))),
         "largest_share": float(share_C.max()),
         "prediction_entropy": float(max(0.0, -(used * np.log(used)).sum())),
-        "probability_sd": float(np.mean([weighted_sd(column_N, weight_N) for column_N in probability_NC.T])),
     }
 
 

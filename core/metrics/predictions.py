@@ -28,6 +28,22 @@ class Predictions:
     """(N,) of wave V, should it be visible."""
     signal: Floats | None = None
     """(N, T) without noise, in the unit of the recordings."""
+    raw_class_probability: Floats | None = None
+    """(N, C) before a temperature; None where there is none."""
+    threshold_sd_db: Floats | None = None
+    """(N,) predicted standard deviation of the threshold about its prediction, as the network says it."""
+    latency_sd_ms: Floats | None = None
+    """(N,) of the latency."""
+    amplitude_sd_uv: Floats | None = None
+    """(N,) of the amplitude."""
+    threshold_plus_minus_db: Floats | None = None
+    """(N,) half-width of the 90 % interval about the threshold."""
+    latency_plus_minus_ms: Floats | None = None
+    """(N,) about the latency."""
+    amplitude_plus_minus_uv: Floats | None = None
+    """(N,) about the amplitude."""
+    threshold_outlier_probability: Floats | None = None
+    """(N,) that a threshold label would have nothing to do with the recording."""
     fold: NDArray[np.int64] | None = None
     """(N,) which of several models said it, where held-out parts were pooled: ranks of different models do not mix."""
 

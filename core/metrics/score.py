@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.data.recordings import Recordings
 from core.metrics.classes import class_metrics
+from core.metrics.intervals import interval_metrics
 from core.metrics.peaks import amplitude_metrics, existence_metrics, latency_metrics
 from core.metrics.predictions import Predictions
 from core.metrics.signal import signal_metrics
@@ -24,7 +25,7 @@ _ONE: Final = (
     r"|signal/pearson"
 )
 _ZERO: Final = (
-    r"class/ece|threshold/(mae_db|rmse_db|over_rate|under_rate)"
+    r"class/(ece|nll|ece_raw|nll_raw)|threshold/(mae_db|rmse_db|over_rate|under_rate)"
     r"|peak/(false_rate|latency_mae_ms|amplitude_mae_uv)|signal/mse"
 )
 PERFECT: Final[Mapping[re.Pattern[str], float]] = {re.compile(_ONE): 1.0, re.compile(_ZERO): 0.0}
@@ -49,18 +50,57 @@ def score(predictions: Predictions, recordings: Recordings, *, split: str, rare:
         class_names=recordings.class_names,
         rare=rare,
         fold_N=predictions.fold,
+        raw_NC=predictions.raw_class_probability,
     )
     peak = joined(
         (
             existence_metrics(predictions.exist_probability, recordings.peak_exist, weight_N, predictions.fold),
             latency_metrics(predictions.latency_ms, recordings.peak_latency_ms, weight_N),
             amplitude_metrics(predictions.amplitude_uv, recordings.peak_amplitude_uv, weight_N),
+            _peak_intervals(predictions, recordings, weight_N),
         )
     )
-    threshold = threshold_metrics(predictions.threshold_db, recordings.threshold_db, weight_N)
+    threshold = joined(
+        (
+            threshold_metrics(predictions.threshold_db, recordings.threshold_db, weight_N),
+            interval_metrics(
+                predictions.threshold_db,
+                predictions.threshold_plus_minus_db,
+                predictions.threshold_sd_db,
+                recordings.threshold_db,
+                weight_N,
+                what="threshold",
+                unit="db",
+            ),
+        )
+    )
     signal = signal_metrics(predictions.signal, recordings.clean, recordings.signal, weight_N)
     groups = {"class": classes, "threshold": threshold, "peak": peak, "signal": signal}
     return joined(values.under(f"{split}/{group}") for group, values in groups.items())
+
+
+def _peak_intervals(predictions: Predictions, recordings: Recordings, weight_N: NDArray[np.float64]) -> Values:
+    latency = interval_metrics(
+        predictions.latency_ms,
+        predictions.latency_plus_minus_ms,
+        predictions.latency_sd_ms,
+        recordings.peak_latency_ms,
+        weight_N,
+        what="latency of wave V",
+        unit="ms",
+        prefix="latency_",
+    )
+    amplitude = interval_metrics(
+        predictions.amplitude_uv,
+        predictions.amplitude_plus_minus_uv,
+        predictions.amplitude_sd_uv,
+        recordings.peak_amplitude_uv,
+        weight_N,
+        what="amplitude of wave V",
+        unit="uv",
+        prefix="amplitude_",
+    )
+    return joined((latency, amplitude))
 
 
 def perfect_value(name: str) -> float | None:

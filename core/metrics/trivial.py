@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.recordings import Recordings
+from core.metrics.calibration import half_width
 from core.metrics.predictions import Predictions
 from core.metrics.score import score, weights_of
 from core.metrics.signal import wiener_filter, wiener_gain
@@ -19,14 +20,27 @@ _SMALLER_IS_BETTER: Final = frozenset({"mse"})
 
 
 def trivial(train: Recordings, held_out: Recordings) -> Predictions:
-    """Class shares of `train` as probabilities (so its majority), medians, always-positive, the recording itself."""
+    """Class shares of `train` as probabilities (so its majority), medians, always-positive, the recording itself.
+
+    About each median lies the interval, and the spread, of the training labels about it.
+    """
     count = len(held_out)
+    threshold, latency, amplitude = (
+        _about_the_median(labels, count)
+        for labels in (train.threshold_db, train.peak_latency_ms, train.peak_amplitude_uv)
+    )
     return Predictions(
         class_probability=_prior(train, count),
-        threshold_db=_median(train.threshold_db, count),
+        threshold_db=threshold[0],
+        threshold_plus_minus_db=threshold[1],
+        threshold_sd_db=threshold[2],
         exist_probability=np.ones(count) if np.isfinite(train.peak_exist).any() else None,
-        latency_ms=_median(train.peak_latency_ms, count),
-        amplitude_uv=_median(train.peak_amplitude_uv, count),
+        latency_ms=latency[0],
+        latency_plus_minus_ms=latency[1],
+        latency_sd_ms=latency[2],
+        amplitude_uv=amplitude[0],
+        amplitude_plus_minus_uv=amplitude[1],
+        amplitude_sd_uv=amplitude[2],
         signal=held_out.signal,
     )
 
@@ -66,9 +80,16 @@ def _prior(train: Recordings, count: int) -> NDArray[np.float64] | None:
     return np.tile(share_C / share_C.sum(), (count, 1))
 
 
-def _median(labels_N: NDArray[np.float32], count: int) -> NDArray[np.float64] | None:
-    known_N = np.isfinite(labels_N)
-    return np.full(count, np.median(labels_N[known_N]), dtype=np.float64) if known_N.any() else None
+def _about_the_median(labels_N: NDArray[np.float32], count: int) -> tuple[NDArray[np.float64] | None, ...]:
+    """Median, half-width of the 90 % interval and root mean square of the labels about it, each `count` times."""
+    known_N = labels_N[np.isfinite(labels_N)].astype(np.float64)
+    if not known_N.size:
+        return None, None, None
+    error_N = np.abs(known_N - np.median(known_N))
+    spread = float(np.sqrt(np.mean(error_N**2)))
+    numbers = float(np.median(known_N)), half_width(error_N, np.ones(len(error_N))), spread or None
+    median_N, half_N, sd_N = (None if each is None else np.full(count, each, dtype=np.float64) for each in numbers)
+    return median_N, half_N, sd_N
 
 
 def _wiener(train: Recordings, held_out: Recordings) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
-"""The ABR network: one shared S4D encoder, one head per task, inputs and outputs in physical units."""
+"""The ABR network: condition, backbone, one head per task; inputs and outputs in physical units."""
 
-# B recordings, T samples, S static parameters, E condition features, C fine channels, D channels, L tokens, K classes.
+# B recordings, T samples, E condition features, C signals, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,10 +14,16 @@ from torch import Tensor, nn
 from core.data.recordings import STATIC
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
-from core.models.encoder import LEVELS, STEM_STRIDE, SUMMARY, TOKEN_STRIDE, Block, Standardise, Stem, levels, summary
-from core.models.heads import LatencyHead, NoClasses, ScalarHead, SignalHead, perceptron
+from core.models.encoder import TOKEN_STRIDE, Condition, Encoder
+from core.models.features import Features, FeatureSizes
+from core.models.gate import Gate
+from core.models.head_table import Heads, build_heads
+from core.models.outputs import Outputs
+from core.models.parts import gates_of, parts_of
+from core.models.precision import half
 from core.models.s4d import Kernel
-from core.tasks.abr_options import Input, ModelOptions, ModelSize, SignalScale
+from core.tasks.abr_names import PARTS, Part
+from core.tasks.abr_options import Backbone, Input, ModelOptions, ModelSize, SignalScale
 
 ParameterGroup = Literal["state_space", "no_decay", "decay"]
 """state_space: no weight decay, learning rate at most `s4d.LR_CAP`; no_decay: biases and norms; decay: the rest."""
@@ -31,40 +37,32 @@ STATIC_INPUTS: Final[Mapping[Input, str]] = {
 """Column of the recordings' static parameters behind each input that is not the signal."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Outputs:
-    """Predictions for B recordings. A head whose target had no labels in training is untrained and says nothing."""
-
-    class_logits_BK: Tensor
-    threshold_B: Tensor
-    """dB nHL."""
-    exist_logit_B: Tensor
-    """Log-odds that wave V is visible."""
-    latency_B: Tensor
-    """ms."""
-    amplitude_B: Tensor
-    """Microvolts."""
-    signal_BT: Tensor
-    """Denoised, in the unit of the recording."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Width:
-    """What a model size stands for."""
+    """What a model size stands for, whatever the backbone."""
 
-    kernels: tuple[int, ...]
-    stem: int
-    channels: int
-    blocks: int
-    states: int
     condition: int
+    """Features of the condition."""
     hidden: int
+    """Of the heads."""
 
 
 WIDTHS: Final[Mapping[ModelSize, Width]] = {
-    "tiny": Width(kernels=(7, 21), stem=16, channels=32, blocks=2, states=8, condition=32, hidden=64),
-    "small": Width(kernels=(7, 21, 45), stem=36, channels=64, blocks=4, states=16, condition=64, hidden=128),
+    "tiny": Width(condition=32, hidden=64),
+    "small": Width(condition=64, hidden=128),
+    "base": Width(condition=128, hidden=256),
 }
+
+PART_OF: Final[Mapping[str, Part]] = {
+    "condition": "condition",
+    "class_head": "class_head",
+    "threshold_head": "threshold_head",
+    "exist_head": "peak_heads",
+    "latency_head": "peak_heads",
+    "amplitude_head": "peak_heads",
+    "signal_head": "signal_head",
+}
+"""Child of the network -> the part it is; the modules of a backbone say for themselves."""
 
 
 class AbrNetwork(nn.Module):
@@ -80,77 +78,91 @@ class AbrNetwork(nn.Module):
         *,
         inputs: tuple[Input, ...],
         scaling: Scaling,
-        sampling_rate_hz: float,
-        num_classes: int,
-        kernels: tuple[int, ...],
-        stem: int,
-        channels: int,
-        blocks: int,
-        states: int,
-        condition: int,
-        hidden: int,
-        dropout: float,
+        width: Width,
+        backbone: Callable[[], Encoder],
+        heads: Callable[[FeatureSizes], Heads],
+        signals: int = 1,
         signal_scale: SignalScale = "absolute",
     ) -> None:
         super().__init__()
+        self.bf16 = False
+        """Whether the backbone computes in bfloat16 while it is trained; set by who trains it."""
         self.signal_scale = signal_scale
+        self.signals = signals
         self.reads_signal = "signal" in inputs
-        self.ms_per_sample = 1000.0 / sampling_rate_hz
         self.register_buffer("unit", torch.tensor(scaling.signal))
         columns = tuple(STATIC.index(column) for name, column in STATIC_INPUTS.items() if name in inputs)
-        self.standardise = Standardise(columns, scaling.static_mean, scaling.static_sd)
-        self.condition = nn.Sequential(
-            nn.Linear(2 * len(columns) + LEVELS, condition), nn.SiLU(), nn.Linear(condition, condition), nn.SiLU()
-        )
-        self.stem = Stem(kernels, stem, channels)
-        self.blocks = nn.ModuleList(Block(channels, states, condition, dropout) for _ in range(blocks))
-        fine = stem // len(kernels) * len(kernels)
-        ratio = TOKEN_STRIDE // STEM_STRIDE
-        self.up = nn.ConvTranspose1d(channels, fine, ratio, stride=ratio)
-        self.fuse = nn.Conv1d(2 * fine, fine, 5, padding=2)
-        features = SUMMARY * channels + condition
-        self.class_head = perceptron(features, hidden, num_classes, dropout) if num_classes else NoClasses()
-        self.threshold_head = ScalarHead(features, hidden, dropout, scaling.threshold)
-        self.exist_head = perceptron(features, hidden, 1, dropout)
-        self.latency_head = LatencyHead(fine, scaling.latency)
-        self.amplitude_head = ScalarHead(features, hidden, dropout, scaling.amplitude)
-        self.signal_head = SignalHead(fine, STEM_STRIDE)
+        self.condition = Condition(columns, scaling.static_mean, scaling.static_sd, width=width.condition)
+        self.backbone = backbone()
+        made = heads(self.backbone.sizes)
+        self.class_head = made.classes
+        self.threshold_head = made.threshold
+        self.exist_head = made.exist
+        self.latency_head = made.latency
+        self.amplitude_head = made.amplitude
+        self.signal_head = made.signal
 
     def forward(self, batch: Batch) -> Outputs:
         """Predictions for the recordings of `batch`; its labels are not read."""
         samples = batch.signal_BT.shape[-1]
-        unit_B1 = self._unit(batch.signal_BT)
-        x_BT = batch.signal_BT / unit_B1 if self.reads_signal else torch.zeros_like(batch.signal_BT)
-        x_BT = nn.functional.pad(x_BT, (0, -samples % TOKEN_STRIDE))
-        condition_BE = self.condition(torch.cat([self.standardise(batch.static_BS), levels(x_BT)], 1))
-        fine_BCL, h_BDL = self.stem(x_BT)
-        for block in self.blocks:
-            h_BDL = block(h_BDL, condition_BE)
-        features_BF = torch.cat([summary(h_BDL), condition_BE], 1)
-        fused_BCL = nn.functional.silu(self.fuse(torch.cat([self.up(h_BDL), fine_BCL], 1)))
+        unit_B1 = self.unit_of(batch.signal_BT)
+        x_BT = self.scaled(batch.signal_BT, unit_B1)
+        features = self.features(x_BT, self.condition(batch.static_BS, x_BT))
+        threshold, latency = self.threshold_head(features), self.latency_head(features)
+        amplitude = self.amplitude_head(features)
         return Outputs(
-            class_logits_BK=self.class_head(features_BF),
-            threshold_B=self.threshold_head(features_BF),
-            exist_logit_B=self.exist_head(features_BF).squeeze(-1),
-            latency_B=self.latency_head(fused_BCL, self._times(fused_BCL)),
-            amplitude_B=self.amplitude_head(features_BF),
-            signal_BT=unit_B1 * (x_BT + self.signal_head(fused_BCL))[:, :samples],
+            class_logits_BK=self.class_head(features),
+            threshold_B=threshold.mean_B,
+            threshold_log_var_B=threshold.log_var_B,
+            threshold_auxiliary_B=threshold.auxiliary_B,
+            outlier_logit_B=threshold.outlier_logit_B,
+            exist_logit_B=self.exist_head(features).squeeze(-1),
+            latency_B=latency.mean_B,
+            latency_log_var_B=latency.log_var_B,
+            amplitude_B=amplitude.mean_B,
+            amplitude_log_var_B=amplitude.log_var_B,
+            signal_BT=unit_B1 * (x_BT + self.signal_head(features)[:, :samples]),
         )
 
-    def _unit(self, signal_BT: Tensor) -> Tensor:
+    def features(self, x_BT: Tensor, condition_BE: Tensor, beside_BCT: Tensor | None = None) -> Features:
+        """What the backbone makes of scaled recordings, with the further signals a network of several is shown.
+
+        `beside_BCT` (B, signals - 1, T) None: zeros. What else should modulate the features, such as a time step, is
+        added to `condition_BE`.
+        """
+        if beside_BCT is None:
+            beside_BCT = x_BT.new_zeros(len(x_BT), self.signals - 1, x_BT.shape[-1])
+        with half(x_BT, on=self.bf16 and self.training):
+            made: Features = self.backbone(torch.cat([x_BT.unsqueeze(1), beside_BCT], 1), condition_BE)
+        return made.single() if self.bf16 else made
+
+    def scaled(self, signal_BT: Tensor, unit_B1: Tensor) -> Tensor:
+        """(B, T) in units of `unit_of`; zeros where the signal is no input."""
+        return signal_BT / unit_B1 if self.reads_signal else torch.zeros_like(signal_BT)
+
+    def unit_of(self, signal_BT: Tensor) -> Tensor:
         """(B, 1) or scalar: what a recording is divided by; a flat one by the training split's spread."""
         if self.signal_scale == "absolute":
             return self.unit
         own_B1 = signal_BT.square().mean(-1, keepdim=True).sqrt()
         return torch.where(own_B1 > 0, own_B1, self.unit)
 
-    def _times(self, fine_BCL: Tensor) -> Tensor:
-        """(L,) times of the fine features after the stimulus, in ms."""
-        return torch.arange(fine_BCL.shape[-1], device=fine_BCL.device) * (STEM_STRIDE * self.ms_per_sample)
-
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The weights every head trains: condition, stem and blocks."""
-        return [parameter for part in (self.condition, self.stem, self.blocks) for parameter in part.parameters()]
+        """The weights every head trains: the condition, and of the backbone what all features come from."""
+        trunk = [self.condition, *self.backbone.trunk()]
+        return [parameter for module in trunk for parameter in module.parameters()]
+
+    def parts(self) -> dict[Part, list[nn.Module]]:
+        """Part -> its modules, none inside another; every parameter is in exactly one. What is not built is empty."""
+        found: dict[Part, list[nn.Module]] = {part: [] for part in PARTS}
+        for name, child in self.named_children():
+            for part, modules in parts_of(child, PART_OF.get(name)).items():
+                found[part].extend(modules)
+        return found
+
+    def gates(self) -> dict[Part, list[Gate]]:
+        """Part -> the gates on its residual branches; parts without one are left out."""
+        return gates_of(self.parts())
 
     def parameter_groups(self) -> dict[ParameterGroup, list[nn.Parameter]]:
         """Every parameter once, by how the optimiser should treat it."""
@@ -169,24 +181,78 @@ def _group(module: nn.Module, parameter: nn.Parameter) -> ParameterGroup:
 
 
 def build_network(
-    options: ModelOptions, scaling: Scaling, *, samples: int, sampling_rate_hz: float, num_classes: int
+    options: ModelOptions,
+    scaling: Scaling,
+    *,
+    samples: int,
+    sampling_rate_hz: float,
+    num_classes: int,
+    signals: int = 1,
+    spread: bool = False,
+    outliers: float = 0.0,
 ) -> AbrNetwork:
-    """The network that `options` describe; raises ValueError when recordings of `samples` samples are too short."""
+    """The network that `options` describe; raises ValueError when recordings of `samples` samples are too short.
+
+    `signals` counts what it is shown of each recording: the recording itself, and what diffusion lays beside it. With
+    `spread`, heads that predict a number predict how far labels lie from it; `outliers` is the share of threshold
+    labels expected to be wrong, above 0 only for a loss that reads the probability.
+    """
     if samples < 2 * TOKEN_STRIDE:
         raise ValueError(f"recordings of {samples} samples are too short: the network needs {2 * TOKEN_STRIDE}")
     width = WIDTHS[options.size]
     return AbrNetwork(
         inputs=options.inputs,
         scaling=scaling,
-        sampling_rate_hz=sampling_rate_hz,
-        num_classes=num_classes,
+        width=width,
+        backbone=lambda: BACKBONES[options.backbone](options, samples, signals),
+        heads=lambda sizes: build_heads(
+            options.heads,
+            sizes,
+            scaling,
+            hidden=width.hidden,
+            dropout=options.dropout,
+            num_classes=num_classes,
+            ms_per_sample=1000.0 / sampling_rate_hz,
+            spread=spread,
+            outliers=outliers,
+        ),
+        signals=signals,
+        signal_scale=options.signal_scale,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderWidth:
+    """What a model size stands for in the backbone `encoder`."""
+
+    kernels: tuple[int, ...]
+    stem: int
+    channels: int
+    blocks: int
+    states: int
+
+
+ENCODER_WIDTHS: Final[Mapping[ModelSize, EncoderWidth]] = {
+    "tiny": EncoderWidth(kernels=(7, 21), stem=16, channels=32, blocks=2, states=8),
+    "small": EncoderWidth(kernels=(7, 21, 45), stem=36, channels=64, blocks=4, states=16),
+    "base": EncoderWidth(kernels=(7, 21, 45), stem=72, channels=128, blocks=6, states=32),
+}
+
+
+def build_encoder(options: ModelOptions, _samples: int, signals: int) -> Encoder:
+    """The backbone `encoder`; it takes recordings of any length."""
+    width = ENCODER_WIDTHS[options.size]
+    return Encoder(
+        signals=signals,
         kernels=width.kernels,
         stem=width.stem,
         channels=width.channels,
         blocks=width.blocks,
         states=width.states,
-        condition=width.condition,
-        hidden=width.hidden,
+        condition=WIDTHS[options.size].condition,
         dropout=options.dropout,
-        signal_scale=options.signal_scale,
     )
+
+
+BACKBONES: Final[Mapping[Backbone, Callable[[ModelOptions, int, int], Encoder]]] = {"encoder": build_encoder}
+"""Name -> builder from the options, the number of samples and the number of signals."""

@@ -101,6 +101,7 @@ class S4D(nn.Module):
 
     def forward(self, u_BHL: Tensor) -> Tensor:
         """Filtered sequences, (B, H, L) -> (B, H, L)."""
+        u_BHL = u_BHL.float()  # there is no Fourier transform of bfloat16
         length = u_BHL.shape[-1]
         points = fft_points(length)
         kernel_HQ = nn.functional.pad(self.past(length), (0, points - length))

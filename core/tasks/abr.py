@@ -55,15 +55,18 @@ class AbrTask(Task):
 
         return baselines(dataset, "val", dataset.held_out("val"))
 
-    def train(self, options: Any, *, seed: int, checkpoint: Path, **data: Any) -> Iterator[EpochReport]:
+    def train(
+        self, options: Any, *, seed: int, checkpoint: Path, start: Path | None = None, **data: Any
+    ) -> Iterator[EpochReport]:
         """Train one configuration on `data`, the data set that `load` returned; see `core.training.loop.train`.
 
-        Raises ValueError when the options and the data do not fit each other, or `checkpoint` holds another run.
+        Raises ValueError when the options and the data do not fit each other, `checkpoint` holds another run, or
+        `start` holds no weights.
         """
         from core.tasks.abr_run import build_run
         from core.training.loop import train
 
-        yield from train(build_run(options, data["data"], seed=seed), checkpoint)
+        yield from train(build_run(options, data["data"], seed=seed, start=start), checkpoint)
 
     def folds(self, dataset: AbrDataset, *, count: int, seed: int) -> Sequence[AbrDataset]:
         """Training and validation patients divided anew, stratified; the test patients stay where they are.

@@ -10,6 +10,7 @@ from core.data.tensors import as_batch
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.metrics.classes import ClassTable, class_table
 from core.metrics.score import weights_of
+from core.tasks.abr_calibration import applied_to_its_own
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_prediction import adapted, predict, renumbered
 from core.tasks.abr_weights import About, TrainedModel, load_model, predictions
@@ -57,10 +58,16 @@ def _like_the_model(recordings: Recordings, about: About) -> Recordings:
 
 
 def held_out_predictions(model: TrainedModel, data: AbrDataset, split: str) -> Predictions:
-    """Predictions for the pooled held-out parts: each fold's network for what it has not seen, on data it knows."""
-    if len(model.networks) == 1 or model.about.fingerprint != data.fingerprint:
-        return predict(model, pooled([_like_the_model(part, model.about) for part in data.held_out(split)]))
-    folds = zip(model.networks, model.about.scalings, data.held_out(split), strict=True)
-    return Predictions.joined(
+    """Predictions for the pooled held-out parts: each fold's network for what it has not seen, on data it knows.
+
+    Intervals of the recordings that these were fitted on are made so that they can be scored.
+    """
+    parts = [_like_the_model(part, model.about) for part in data.held_out(split)]
+    if model.about.fingerprint != data.fingerprint:
+        return predict(model, pooled(parts))
+    folds = zip(model.networks, model.about.scalings, parts, strict=True)
+    said = Predictions.joined(
         [predictions(network, scaling, as_batch(part), trained=model.about.trained) for network, scaling, part in folds]
     )
+    calibration = model.about.calibration
+    return applied_to_its_own(calibration, said, pooled(parts)) if split == "val" else calibration.applied(said)

@@ -3,37 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from core.config import (
     AugmentOptions,
     BalanceOptions,
+    ComputeOptions,
     FocalOptions,
-    Fraction,
     NonNegative,
     OptimizerOptions,
     Options,
     Positive,
+    WatchOptions,
     WeightingOptions,
 )
+from core.schedules import EmaOptions, ScheduleOptions, StoppingOptions
+from core.tasks.abr_diffusion_options import DiffusionOptions
+from core.tasks.abr_head_options import HeadOptions
+from core.tasks.abr_names import PARTS, TERMS, Part, Term
+from core.tasks.abr_phases import PhaseOptions
+from core.tasks.abr_unet_options import Extraction, UNetOptions
 
-Term = Literal["signal", "peak_exist", "peak_latency", "peak_amplitude", "class", "threshold"]
-"""The loss terms, under the names they have everywhere (weights, phases, metrics)."""
-TERMS: Final[tuple[Term, ...]] = get_args(Term)
+__all__ = [
+    "TERMS",
+    "AbrData",
+    "AbrOptimizer",
+    "AbrOptions",
+    "Backbone",
+    "Input",
+    "LossOptions",
+    "ModelOptions",
+    "ModelSize",
+    "PhaseOptions",
+    "RecordedData",
+    "Regression",
+    "SignalScale",
+    "SimulatedData",
+    "Term",
+    "TermWeights",
+]
 
 Input = Literal["signal", "age", "intensity", "rate", "fmp"]
-ModelSize = Literal["tiny", "small"]
+ModelSize = Literal["tiny", "small", "base"]
+Backbone = Literal["encoder", "unet"]
 SignalScale = Literal["absolute", "per_recording"]
+Regression = Literal["huber", "gaussian_nll"]
 Count = Annotated[int, Field(ge=1)]
 
 
 class ModelOptions(Options):
     """The network: one shared encoder, one head per task."""
 
+    backbone: Backbone = "encoder"
+    """encoder: S4D blocks on tokens of eight samples; unet: a U-Net over all samples with attention (document 004),
+    several times slower."""
+    unet: UNetOptions = UNetOptions()
+    """Read when `backbone` is unet."""
+    extractors: Extraction = "shared"
+    """What the heads of signal, peaks, class and threshold see (document 004). shared: all the same; separate: features
+    of their own, from the shared ones; cross_task: these, and attention between the tasks."""
     size: ModelSize = "tiny"
-    """tiny trains on a CPU core in seconds an epoch; small is wider and deeper."""
+    """tiny trains on a CPU core in seconds an epoch; small is wider and deeper; base is for a GPU."""
     inputs: tuple[Input, ...] = ("signal", "age", "intensity", "rate", "fmp")
     """What the network is shown. FMP is computed from the response by the device: it tells whether one is there."""
     signal_scale: SignalScale = "absolute"
@@ -41,11 +73,21 @@ class ModelOptions(Options):
     mean square, so that only its shape is (people and electrodes differ in size)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of features dropped before the heads and between the blocks."""
+    diffusion: DiffusionOptions = DiffusionOptions()
+
+    heads: HeadOptions = HeadOptions()
+    """One head per task."""
 
     @model_validator(mode="after")
     def _sees_something(self) -> Self:
         if not self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise ValueError("inputs must name at least one input, each once")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_told(self) -> Self:
+        if self.diffusion.enabled and self.backbone == "unet" and not self.unet.film:
+            raise ValueError("diffusion tells the network its step through unet.film, which is false")
         return self
 
 
@@ -79,35 +121,29 @@ class LossOptions(Options):
     the logarithm of its share among what is drawn; 1 aims at the mean of the classes' recalls, 0 leaves the logits."""
     huber_delta: Positive = 1.0
     """Where the regression losses turn from squared to absolute, in units of the target's spread (document 001: 1)."""
+    regression: Regression = "huber"
+    """How an error in threshold, latency or amplitude counts. gaussian_nll: the heads predict a spread beside each
+    number and the loss is the likelihood of the label, which can be negative: weightings that need positive losses
+    refuse it."""
+    nll_beta: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """gaussian_nll: beta-NLL, Seitzer et al. 2022 (2203.09168); 0 is the plain likelihood, under which recordings that
+    are fitted badly stop counting, 1 fits the numbers as squared errors would."""
+    outliers: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Share of threshold labels expected to have nothing to do with their recording: the head says how likely that is
+    for each, and the loss is the likelihood of the mixture (document 001: outlier probability). 0 expects none."""
+    auxiliary: NonNegative = 0.3
+    """Weight, within the threshold term, of the second predictor of `model.heads.threshold.paths` global_local."""
 
 
-class PhaseOptions(Options):
-    """When each term joins: `order` lists what every phase adds, `boundaries` when the later phases begin."""
+class AbrOptimizer(OptimizerOptions):
+    """AdamW with a cosine schedule after a linear warm-up; schedules count optimiser steps."""
 
-    order: tuple[tuple[Term, ...], ...] = (
-        ("class",),
-        ("signal",),
-        ("peak_exist", "peak_latency", "peak_amplitude"),
-        ("threshold",),
-    )
-    """Document 000: classification, then signal, then peaks, then threshold."""
-    boundaries: tuple[Fraction, ...] = ()
-    """Fractions of the run at which phase 2, 3, ... begin, rounded to epochs; none: all terms from the start."""
-
-    @model_validator(mode="after")
-    def _boundaries_fit(self) -> Self:
-        named = [term for phase in self.order for term in phase]
-        if sorted(named) != sorted(TERMS):
-            raise ValueError(f"order must name each of {', '.join(TERMS)} exactly once")
-        if self.boundaries and len(self.boundaries) != len(self.order) - 1:
-            needed = len(self.order) - 1
-            raise ValueError(f"{len(self.order)} phases need {needed} boundaries, not {len(self.boundaries)}")
-        if list(self.boundaries) != sorted(self.boundaries):
-            raise ValueError("boundaries must increase")
-        return self
+    lr_of: dict[Part, Positive] = Field(default_factory=dict)
+    """{part of the network: factor on the learning rate}, such as {attention: 0.3}; state-space parameters keep their
+    cap. Document 004: rates of their own for transformers."""
 
 
-class AbrOptions(Options):
+class AbrOptions(ComputeOptions):
     """One training run of the ABR model."""
 
     epochs: Count = 20
@@ -116,8 +152,31 @@ class AbrOptions(Options):
     loss: LossOptions = LossOptions()
     balance: BalanceOptions = BalanceOptions()
     augment: AugmentOptions = AugmentOptions()
-    optimizer: OptimizerOptions = OptimizerOptions()
+    optimizer: AbrOptimizer = AbrOptimizer()
+    watch: WatchOptions = WatchOptions()
     phases: PhaseOptions = PhaseOptions()
+    schedules: ScheduleOptions = ScheduleOptions()
+    ema: EmaOptions | None = None
+    """Score and save an average of the weights over the last steps; null: the weights themselves."""
+    stopping: StoppingOptions | None = None
+    """End the run early when a combined metric stands still; null: never."""
+
+    @model_validator(mode="after")
+    def _phases_come(self) -> Self:
+        try:
+            spans = self.phases.spans(self.epochs)
+        except ValueError as fault:
+            raise ValueError(f"phases: {fault}") from fault
+        for span in spans if self.phases.full else ():
+            if not any(self.loss.weights.of(term) > 0 for term in TERMS if term in span.on):
+                raise ValueError(f"phases: nothing to train in {span.name}: {', '.join(span.terms)} have weight 0")
+            if set(span.frozen) == set(PARTS):
+                raise ValueError(f"phases: nothing to train in {span.name}: every part is frozen")
+            if span.sampling is not None and self.loss.logit_adjustment:
+                raise ValueError(
+                    f"phases: loss.logit_adjustment counts on balance.sampling, and {span.name} draws otherwise"
+                )
+        return self
 
 
 class SimulatedData(Options):

@@ -63,8 +63,9 @@ def renumbered(recordings: Recordings, class_names: tuple[str, ...]) -> Recordin
 def predict(model: TrainedModel, recordings: Recordings) -> Predictions:
     """The mean prediction of the model's networks."""
     batch = as_batch(adapted(recordings, model.about))
+    calibration = model.about.calibration
     said = [
-        predictions(network, scaling, batch, trained=model.about.trained)
+        calibration.applied(predictions(network, scaling, batch, trained=model.about.trained))
         for network, scaling in zip(model.networks, model.about.scalings, strict=True)
     ]
     columns = {column.name: [getattr(each, column.name) for each in said] for column in fields(Predictions)}
@@ -81,8 +82,11 @@ def prediction_table(model: TrainedModel, recordings: Recordings) -> pd.DataFram
 
     `patient`; `class`, the most probable, and `probability/<CLASS>`; `threshold_db`; `wave_v_probability`;
     `wave_v_latency_ms` and `wave_v_amplitude_uv`, which hold should wave V be visible; `signal`, the denoised samples
-    at `signal_rate_hz`. `<column>_plus_minus` is the half-width that covered 90 % of the errors on the recordings that
-    validated the model: it is one number for all recordings and promises as much only for recordings like those.
+    at `signal_rate_hz`. `<column>_plus_minus` is half the width of an interval that covered 90 % of the recordings
+    that validated the model, and promises as much only for recordings like those: one number for all recordings, or,
+    where the model predicts a spread, a multiple of that, wider for recordings it is less sure of.
+    `threshold_outlier_probability`, where the model has it, is how likely a threshold label for this recording would
+    have nothing to do with it.
     """
     said = predict(model, recordings)
     table: dict[str, Any] = {"patient": recordings.patient}
@@ -90,17 +94,17 @@ def prediction_table(model: TrainedModel, recordings: Recordings) -> pd.DataFram
         names = np.array(model.about.class_names)
         table["class"] = names[said.class_probability.argmax(1)]
         table |= {f"probability/{name}": said.class_probability[:, index] for index, name in enumerate(names)}
-    numbers: dict[str, tuple[str, NDArray[Any] | None]] = {
-        "threshold_db": ("threshold_db", said.threshold_db),
-        "wave_v_probability": ("", said.exist_probability),
-        "wave_v_latency_ms": ("latency_ms", said.latency_ms),
-        "wave_v_amplitude_uv": ("amplitude_uv", said.amplitude_uv),
+    numbers: dict[str, NDArray[Any] | None] = {
+        "threshold_db": said.threshold_db,
+        "threshold_db_plus_minus": said.threshold_plus_minus_db,
+        "threshold_outlier_probability": said.threshold_outlier_probability,
+        "wave_v_probability": said.exist_probability,
+        "wave_v_latency_ms": said.latency_ms,
+        "wave_v_latency_ms_plus_minus": said.latency_plus_minus_ms,
+        "wave_v_amplitude_uv": said.amplitude_uv,
+        "wave_v_amplitude_uv_plus_minus": said.amplitude_plus_minus_uv,
     }
-    for column, (interval, values_N) in numbers.items():
-        if values_N is not None:
-            table[column] = values_N
-            if interval in model.about.intervals:
-                table[f"{column}_plus_minus"] = np.full(len(values_N), model.about.intervals[interval])
+    table |= {column: values_N for column, values_N in numbers.items() if values_N is not None}
     if said.signal is not None:
         table["signal"] = list(said.signal.astype(np.float32))
         table["signal_rate_hz"] = np.full(len(recordings), model.about.sampling_rate_hz)

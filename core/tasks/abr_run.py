@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,13 +20,18 @@ from core.data.tensors import Batch, as_batch
 from core.losses.multitask import MultiTaskLoss, build_loss
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.models.network import AbrNetwork
+from core.schedules import Sampling
+from core.tasks.abr_calibration import applied_to_its_own, calibrated
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_options import TERMS, AbrOptions, Term
-from core.tasks.abr_weights import About, intervals, network_for, predictions
+from core.tasks.abr_weights import About, network_for, predictions
+from core.training.device import Compute, compute_for
+from core.training.ema import Ema
 from core.training.optim import build_optimizer, steps_per_epoch
-from core.training.phases import spans
+from core.training.phases import Span
 from core.training.run import Evaluation, Learner, Run
 from core.training.seeds import torch_seed
+from core.training.start import begin_from
 
 log = logging.getLogger(__name__)
 
@@ -41,26 +47,36 @@ class _Part:
     val: Batch
 
 
-def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
-    """The run that `options` describe on `data`.
+def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path | None = None) -> Run:
+    """The run that `options` describe on `data`, its networks begun from the weights in `start`, if it is given.
 
     Raises ValueError when a phase has nothing to train, explicit class weights do not fit the classes, or the
-    recordings are too short for the network.
+    recordings are too short for the network, or `start` holds no weights, and NoCard (a ValueError) where torch can use
+    no graphics card that is asked for.
     """
-    parts = [_part(options, fold.train, fold.val, seed=seed, fold=index) for index, fold in enumerate(data.folds)]
+    compute = compute_for(options)
+    parts = [
+        _part(options, fold.train, fold.val, compute, seed=seed, fold=index) for index, fold in enumerate(data.folds)
+    ]
+    begun = None if start is None else begin_from(start, [part.network for part in parts])
     trained = _trained(options, parts)
-    phases = spans(options.phases.order, options.phases.boundaries, options.epochs)
+    if options.model.diffusion.enabled and "signal" not in trained:
+        raise ValueError("model.diffusion has nothing to learn: signal has weight 0 or no recording its noise-free truth")
+    phases = options.phases.spans(options.epochs)
     for span in phases:
-        if not set(span.terms) & set(trained):
+        if not set(span.on) & set(trained):
             names = ", ".join(span.terms)
             raise ValueError(f"nothing to train from epoch {span.first}: {names} have weight 0 or no labels")
-    reached = tuple(term for term in trained if term in phases[-1].terms)
+    _tell_of_absent_phases(options, phases)
+    reached = tuple(term for term in trained if any(term in span.on for span in phases))
     _warn_of_double_counting(options.balance)
     return Run(
         identity={
-            "options": options.model_dump(mode="json", by_alias=True),
+            # A checkpoint goes on on any device.
+            "options": options.model_dump(mode="json", by_alias=True, exclude={"device"}),
             "seed": seed,
             "data": data.fingerprint,
+            **({} if begun is None else {"start": begun.sha256}),
         },
         seed=seed,
         epochs=options.epochs,
@@ -70,12 +86,16 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int) -> Run:
         terms=TERMS,
         trained=trained,
         learners=tuple(
-            _learner(options, part, fold.train, index)
+            _learner(options, part, fold.train, compute, phases, fold=index)
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
-        watched=_watched(options),
-        signals=_draw_signals(options, data.trains()),
+        watch=options.watch,
+        watched=_watched(options, phases),
+        schedules=options.schedules,
+        stopping=options.stopping,
+        signals_of={sampling: _draw_signals(options, data.trains(), sampling) for sampling in _samplings(phases)},
+        signals=_draw_signals(options, data.trains()) | ({} if begun is None else begun.signals),
     )
 
 
@@ -84,14 +104,19 @@ def baselines(data: AbrDataset, split: str, held_out: Sequence[Recordings]) -> M
     return trivial_scores(data.trains(), held_out, pooled(held_out), split=split, rare=data.rare).values
 
 
-def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int, fold: int) -> _Part:
+def _part(options: AbrOptions, train: Recordings, val: Recordings, compute: Compute, *, seed: int, fold: int) -> _Part:
     scaling = fit_scaling(train)
     names = train.class_names
     counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(names))
-    weights = class_weights(counts, options.balance, names=names)
+    weights = class_weights(counts, options.balance, names=names).to(compute.device)
+    # Drawn on the processor: the first weights are the same on every device.
     torch.manual_seed(torch_seed(seed, "init", fold=fold))
+    network = network_for(options, scaling, train).to(compute.device)
+    network.bf16 = compute.bf16
+    if network.diffusion is not None:
+        network.diffusion.joint.fit(train)
     return _Part(
-        network=network_for(options, scaling, train),
+        network=network,
         scaling=scaling,
         loss=build_loss(
             options.loss,
@@ -101,25 +126,45 @@ def _part(options: AbrOptions, train: Recordings, val: Recordings, *, seed: int,
             class_names=names,
             class_shares=_drawn_shares(options.balance, train).tolist(),
         ),
-        train=as_batch(train),
-        val=as_batch(val),
+        train=as_batch(train, compute.device),
+        val=as_batch(val, compute.device),
     )
 
 
-def _learner(options: AbrOptions, part: _Part, train: Recordings, fold: int) -> Learner:
+def _learner(
+    options: AbrOptions, part: _Part, train: Recordings, compute: Compute, phases: Sequence[Span], *, fold: int
+) -> Learner:
+    parts = part.network.parts()
+    paced = dict.fromkeys((each for span in phases for each in span.lr), 1.0)
     steps = steps_per_epoch(len(train), batch_size=options.batch_size, accumulate=options.optimizer.accumulate)
     return Learner(
         fold=fold,
         network=part.network,
         loss=part.loss,
-        optimizer=build_optimizer(part.network.parameter_groups(), options.optimizer),
+        optimizer=build_optimizer(
+            part.network.parameter_groups(), options.optimizer, parts=parts, rates={**paced, **options.optimizer.lr_of}
+        ),
         examples=part.train,
         draw_N=_draws(options.balance, train),
+        draws_of={sampling: _draws(_drawing(options.balance, sampling), train) for sampling in _samplings(phases)},
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.optimizer.warmup_epochs),
         shared=tuple(part.network.shared_parameters()),
+        parts=parts,
+        gates=part.network.gates(),
+        ema=None if options.ema is None else Ema(part.network, options.ema),
         augment=_augmentation(options.augment, part.scaling, train),
+        compute=compute,
     )
+
+
+def _samplings(phases: Sequence[Span]) -> tuple[Sampling, ...]:
+    """How phases draw that do not draw as `balance` says."""
+    return tuple(dict.fromkeys(span.sampling for span in phases if span.sampling is not None))
+
+
+def _drawing(balance: BalanceOptions, sampling: Sampling) -> BalanceOptions:
+    return balance.model_copy(update={"sampling": sampling})
 
 
 def _draws(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64] | None:
@@ -146,12 +191,15 @@ def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) 
     )
 
 
-def _draw_signals(options: AbrOptions, trains: Sequence[Recordings]) -> dict[str, float]:
+def _draw_signals(
+    options: AbrOptions, trains: Sequence[Recordings], sampling: Sampling | None = None
+) -> dict[str, float]:
     """`draw_share/<CLASS>` and `in_batch/<CLASS>`: expected share of the draws, chance to be in a batch, over folds."""
     names = trains[0].class_names
-    if all(_draws(options.balance, train) is None for train in trains):
+    balance = options.balance if sampling is None else _drawing(options.balance, sampling)
+    if sampling is None and all(_draws(balance, train) is None for train in trains):
         return {}
-    shares = [_drawn_shares(options.balance, train) for train in trains]
+    shares = [_drawn_shares(balance, train) for train in trains]
     share_K = np.mean(shares, axis=0)
     chance_K = np.mean([presence(each, options.batch_size) for each in shares], axis=0)
     found = {f"draw_share/{name}": float(share) for name, share in zip(names, share_K, strict=True)}
@@ -164,9 +212,16 @@ def _trained(options: AbrOptions, parts: Sequence[_Part]) -> tuple[Term, ...]:
     return tuple(term for term in TERMS if options.loss.weights.of(term) > 0 and term in labelled)
 
 
-def _watched(options: AbrOptions) -> tuple[MetricReached, ...]:
-    after = options.augment.mixup.after
-    return () if after is None else (after,)
+def _watched(options: AbrOptions, phases: Sequence[Span]) -> tuple[MetricReached, ...]:
+    found = [options.augment.mixup.after, *(span.until for span in phases)]
+    return tuple({str(condition): condition for condition in found if condition is not None}.values())
+
+
+def _tell_of_absent_phases(options: AbrOptions, phases: Sequence[Span]) -> None:
+    come = {span.name for span in phases}
+    if absent := [name for name in options.phases.names if name not in come]:
+        names = ", ".join(absent)
+        log.warning("of %d epochs none is left for %s: it does not come", options.epochs, names)
 
 
 def _about(
@@ -201,11 +256,11 @@ def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callab
         said = Predictions.joined(
             [predictions(part.network, part.scaling, part.val, trained=about.trained) for part in parts]
         )
-        scores = score(said, everything, split="val", rare=data.rare)
-        return Evaluation(
-            values=with_skill(scores, trivial),
-            about=replace(about, intervals=intervals(said, everything)).to_json(),
-        )
+        calibration = calibrated(said, everything, temperature=about.options.model.heads.class_.temperature)
+        scored = applied_to_its_own(calibration, said, everything)
+        scores = score(scored, everything, split="val", rare=data.rare)
+        stored = replace(about, temperature=calibration.temperature, intervals=calibration.intervals)
+        return Evaluation(values=with_skill(scores, trivial), about=stored.to_json())
 
     return evaluate
 

@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
@@ -19,15 +17,15 @@ from core.data.check import MOST_CLASSES, MOST_SAMPLES, is_name
 from core.data.recordings import STATIC, Recordings, SignalUnit
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
-from core.metrics import Predictions, weights_of
+from core.metrics import Predictions
 from core.models.network import AbrNetwork, build_network
+from core.models.outputs import Outputs
+from core.tasks.abr_calibration import Calibration
 from core.tasks.abr_options import AbrOptions, Term
 from core.training.checkpoint import ABOUT
 
 CHUNK: Final = 512
 """Recordings per forward pass outside training."""
-LEVEL: Final = 0.9
-"""Share of recordings the stored intervals should cover."""
 MOST_FOLDS: Final = 100
 
 
@@ -48,7 +46,15 @@ class About:
     scalings: Annotated[tuple[Scaling, ...], Field(min_length=1, max_length=MOST_FOLDS)]
     """One per fold, fitted on its training split."""
     intervals: Mapping[str, float]
-    """`threshold_db`, `latency_ms`, `amplitude_uv` -> half-width that covers LEVEL of the validation recordings."""
+    """`threshold_db`, `latency_ms`, `amplitude_uv` -> half-width that covers 90 % of the validation recordings; in
+    units of the predicted spread where the heads predict one."""
+    temperature: float = 1.0
+    """What the class logits are divided by, fitted on the validation recordings."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """How sure it may say it is."""
+        return Calibration(temperature=self.temperature, intervals=self.intervals)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, words and lists."""
@@ -78,6 +84,7 @@ def _refuse_absurd(about: About) -> None:
         "static parameters": all(len(s.static_mean) == len(s.static_sd) == len(STATIC) for s in about.scalings),
         "spreads": all(spread > 0 for spread in spreads),
         "bounds": all(low <= high for low, high in ends),
+        "temperature": about.temperature > 0,
         "intervals": all(width >= 0 for width in about.intervals.values()),
     }.items():
         if not possible:
@@ -149,6 +156,8 @@ def network_for(options: AbrOptions, scaling: Scaling, shape: About | Recordings
         samples=shape.samples,
         sampling_rate_hz=shape.sampling_rate_hz,
         num_classes=len(shape.class_names),
+        spread=options.loss.regression == "gaussian_nll",
+        outliers=options.loss.outliers,
     )
 
 
@@ -159,62 +168,44 @@ TERM_OF: Final[Mapping[str, Term]] = {
     "latency_ms": "peak_latency",
     "amplitude_uv": "peak_amplitude",
     "signal": "signal",
+    "threshold_sd_db": "threshold",
+    "latency_sd_ms": "peak_latency",
+    "amplitude_sd_uv": "peak_amplitude",
+    "threshold_outlier_probability": "threshold",
 }
 """Part of the predictions -> the term that trains its head."""
 
 
 def predictions(network: AbrNetwork, scaling: Scaling, batch: Batch, *, trained: Collection[Term]) -> Predictions:
-    """What a network says of recordings; heads of terms that are not `trained` stay silent."""
+    """What a network says of recordings, not yet calibrated; heads of terms that are not `trained` stay silent."""
     network.eval()
     rows: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for index in torch.arange(len(batch)).split(CHUNK):  # type: ignore[no-untyped-call]
-            outputs = network(batch.take(index))
-            made = {
-                "class_probability": outputs.class_logits_BK.double().softmax(-1),
-                "threshold_db": outputs.threshold_B,
-                "exist_probability": outputs.exist_logit_B.double().sigmoid(),
-                "latency_ms": outputs.latency_B,
-                "amplitude_uv": outputs.amplitude_B,
-                "signal": outputs.signal_BT,
-            }
-            for name, part in made.items():
+        for index in torch.arange(len(batch), device=batch.device).split(CHUNK):  # type: ignore[no-untyped-call]
+            for name, part in _said(network(batch.take(index))).items():
                 rows.setdefault(name, []).append(part)
-    silent = {
-        "threshold_db": scaling.threshold is None,
-        "latency_ms": scaling.latency is None,
-        "amplitude_uv": scaling.amplitude is None,
-        "signal": scaling.clean is None,
+    labelled = {"threshold": scaling.threshold, "peak_latency": scaling.latency, "peak_amplitude": scaling.amplitude}
+    silent = {term for term, target in {**labelled, "signal": scaling.clean}.items() if target is None}
+    spoken = {name for name in rows if TERM_OF[name] in trained and TERM_OF[name] not in silent}
+    said: dict[str, Any] = {name: torch.cat(rows[name]).cpu().numpy() for name in spoken}
+    return Predictions(**said)
+
+
+def _said(outputs: Outputs) -> dict[str, torch.Tensor]:
+    made = {
+        "class_probability": outputs.class_logits_BK.double().softmax(-1),
+        "threshold_db": outputs.threshold_B,
+        "exist_probability": outputs.exist_logit_B.double().sigmoid(),
+        "latency_ms": outputs.latency_B,
+        "amplitude_uv": outputs.amplitude_B,
+        "signal": outputs.signal_BT,
     }
-    spoken = {name for name in rows if TERM_OF[name] in trained and not silent.get(name, False)}
-    return Predictions(**{name: torch.cat(rows[name]).numpy() if name in spoken else None for name in rows})
-
-
-def intervals(said: Predictions, recordings: Recordings) -> dict[str, float]:
-    """Half-widths of symmetric LEVEL intervals from the absolute errors on recordings held out from training.
-
-    The quantile is the one of split conformal prediction (Lei et al. 2018, 1604.04173): at least (1 + 1/n) LEVEL of
-    the weight lies within, or the largest error where n is too small for that.
-    """
-    weight_N = weights_of(recordings)
-    pairs = {
-        "threshold_db": (said.threshold_db, recordings.threshold_db),
-        "latency_ms": (said.latency_ms, recordings.peak_latency_ms),
-        "amplitude_uv": (said.amplitude_uv, recordings.peak_amplitude_uv),
+    log_variances = {
+        "threshold_sd_db": outputs.threshold_log_var_B,
+        "latency_sd_ms": outputs.latency_log_var_B,
+        "amplitude_sd_uv": outputs.amplitude_log_var_B,
     }
-    found = {}
-    for name, (predicted_N, truth_N) in pairs.items():
-        if predicted_N is None:
-            continue
-        error_N = np.abs(predicted_N.astype(np.float64) - truth_N)
-        known_N = np.isfinite(error_N)
-        if known_N.any():
-            found[name] = _quantile(error_N[known_N], weight_N[known_N])
-    return found
-
-
-def _quantile(error_N: NDArray[np.float64], weight_N: NDArray[np.float64]) -> float:
-    order = np.argsort(error_N)
-    share_N = np.cumsum(weight_N[order]) / np.sum(weight_N)
-    rank = int(np.searchsorted(share_N, min(1.0, LEVEL * (1 + 1 / len(order))) - 1e-12))
-    return float(error_N[order][min(rank, len(order) - 1)])
+    made |= {name: (0.5 * log_var_B).exp() for name, log_var_B in log_variances.items() if log_var_B is not None}
+    if outputs.outlier_logit_B is not None:
+        made["threshold_outlier_probability"] = outputs.outlier_logit_B.sigmoid()
+    return made

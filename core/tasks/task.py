@@ -110,12 +110,16 @@ class Task:
         """Metric -> score of a trivial predictor fitted on the training split, scored on the metric's split."""
         return {}
 
-    def train(self, options: Any, *, seed: int, checkpoint: Path, **data: Any) -> Iterator[EpochReport]:
+    def train(
+        self, options: Any, *, seed: int, checkpoint: Path, start: Path | None = None, **data: Any
+    ) -> Iterator[EpochReport]:
         """Train one configuration, yielding a report after each epoch.
 
         `checkpoint` is a folder of this run's own. When it holds a checkpoint, training continues from it, and the
         report it was saved with comes first again, so that nothing is lost between saving and recording. A checkpoint
         is on disk before its report is yielded. A task with data also receives `data=`, what `load` returned.
+        `start` is a file of weights to begin from: tensors of equal name and shape are taken, the rest begin anew; it
+        is given only to a task whose `train` names it, and a checkpoint comes before it.
         """
         raise NotImplementedError
 

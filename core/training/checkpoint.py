@@ -30,6 +30,7 @@ from torch import Tensor
 
 from core.report import EpochReport
 from core.training.run import Learner, Progress, Run
+from core.training.stopping import Standstill
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ OPTIMIZER: Final = "optimizer.safetensors"
 STATE: Final = "state.json"
 ABOUT: Final = "about"
 """Key in the header of `model.safetensors` under which the JSON description of the weights stands."""
+OWN: Final = "own"
+"""Kind under which a network's own state stands beside its moments, where `model.safetensors` holds its average."""
 NEW: Final = ".new-"
 DAMAGE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 """What reading raises where files are missing, are none, or do not hold what was written."""
@@ -65,6 +68,8 @@ class Saved:
     """Term -> training loss of every epoch it was on."""
     reached: Mapping[str, int] = field(default_factory=dict)
     """Condition on a metric -> the epoch at whose end it was first met."""
+    standstill: Standstill = field(default_factory=Standstill)
+    """How early stopping stands."""
 
 
 def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, Any]) -> None:
@@ -83,8 +88,10 @@ def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, An
         "report": saved.report.to_json(),
         "losses": {term: list(losses) for term, losses in saved.losses.items()},
         "reached": dict(saved.reached),
+        "standstill": saved.standstill.to_json(),
         "learners": [asdict(learner.progress) for learner in run.learners],
         "learnt": [learner.loss.state() for learner in run.learners],
+        "averaged": [0 if learner.ema is None else learner.ema.steps for learner in run.learners],
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     state["sha256"][STATE] = _own_sum(state)
@@ -122,10 +129,13 @@ def load_checkpoint(folder: Path, run: Run) -> Saved | None:
             log.warning("checkpoint %s is damaged (%s); %s", path, damage, then)
             continue
         _check_identity(folder, state["identity"], run.identity)
-        for learner, progress, learnt in zip(run.learners, state["learners"], state["learnt"], strict=True):
-            _restore(learner, weights, moments, Progress(**progress))
+        averaged = state.get("averaged", [0] * len(run.learners))
+        kept = zip(run.learners, state["learners"], state["learnt"], averaged, strict=True)
+        for learner, progress, learnt, steps in kept:
+            _restore(learner, weights, moments, Progress(**progress), steps)
             learner.loss.restore(learnt)
-        return Saved(EpochReport.from_json(state["report"]), state["losses"], state["reached"])
+        standstill = Standstill(**state.get("standstill", {}))
+        return Saved(EpochReport.from_json(state["report"]), state["losses"], state["reached"], standstill)
     return None
 
 
@@ -160,10 +170,11 @@ def _own_sum(state: Mapping[str, Any]) -> str:
 
 
 def _weights(learners: Sequence[Learner]) -> dict[str, Tensor]:
+    """What is used from then on: where the weights are averaged, their average."""
     return {
-        f"fold{learner.fold}.{name}": tensor.detach().contiguous()
+        f"fold{learner.fold}.{name}": tensor.detach().cpu().contiguous()
         for learner in learners
-        for name, tensor in learner.network.state_dict().items()
+        for name, tensor in (learner.network.state_dict() if learner.ema is None else learner.ema.average).items()
     }
 
 
@@ -173,30 +184,51 @@ def _named(learner: Learner) -> Iterator[tuple[str, Tensor]]:
 
 
 def _moments(learners: Sequence[Learner]) -> dict[str, Tensor]:
-    return {
-        f"{kind}/{name}": tensor.contiguous()
+    """What only training needs: the optimisers' moments and, where the weights are averaged, these themselves."""
+    found = {
+        f"{kind}/{name}": tensor.cpu().contiguous()
         for learner in learners
         for name, parameter in _named(learner)
         for kind, tensor in learner.optimizer.state.get(parameter, {}).items()
     }
+    return found | {
+        f"{OWN}/fold{learner.fold}.{name}": tensor.cpu().contiguous()
+        for learner in learners
+        for name, tensor in (learner.ema.state() if learner.ema is not None else {}).items()
+    }
 
 
 def _restore(
-    learner: Learner, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], progress: Progress
+    learner: Learner,
+    weights: Mapping[str, Tensor],
+    moments: Mapping[str, Tensor],
+    progress: Progress,
+    averaged: int,
 ) -> None:
-    prefix = f"fold{learner.fold}."
-    own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-    learner.network.load_state_dict(own)
+    used = _below(weights, f"fold{learner.fold}.")
+    if learner.ema is None:
+        learner.network.load_state_dict(used)
+    else:
+        learner.network.load_state_dict(_below(moments, f"{OWN}/fold{learner.fold}."))
+        learner.ema.restore(used, averaged)
     by_name: dict[str, dict[str, Tensor]] = {}
     for key, tensor in moments.items():
         kind, _, name = key.partition("/")
-        by_name.setdefault(name, {})[kind] = tensor
+        if kind != OWN:
+            by_name.setdefault(name, {})[kind] = tensor
     learner.optimizer.state.clear()
     for name, parameter in _named(learner):
         if name in by_name:
-            learner.optimizer.state[parameter] = by_name[name]
+            # What was saved on one kind of device goes on on another.
+            learner.optimizer.state[parameter] = {
+                kind: tensor.to(parameter.device) for kind, tensor in by_name[name].items()
+            }
     for column, value in asdict(progress).items():
         setattr(learner.progress, column, value)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:

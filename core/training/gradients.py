@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.losses.weighting import Needs
 from core.training.run import Learner
+from core.training.watch import BLIND, Blind
 
 Parts = dict[str, Tensor]
 
@@ -30,11 +31,12 @@ class Gathered:
     """Term -> norm of its unweighted gradient, where the weighting asks for it."""
 
 
-def gather(learner: Learner, batches: Sequence[Any], terms: Sequence[str]) -> Gathered:
+def gather(learner: Learner, batches: Sequence[Any], terms: Sequence[str], looker: Blind = BLIND) -> Gathered:
     """Put the joint gradient of all micro-batches into the weights of the network, as if they were one batch.
 
     Each term is a sum over recordings divided by a sum of weights; the joint divisor is known before the first forward
-    pass because it depends on labels alone, so the gradients of the micro-batches add up.
+    pass because it depends on labels alone, so the gradients of the micro-batches add up. `looker` is shown each
+    micro-batch while its graph is there.
     """
     weights = learner.loss.weights
     denominators: Parts = {}
@@ -47,7 +49,7 @@ def gather(learner: Learner, batches: Sequence[Any], terms: Sequence[str]) -> Ga
     if needs in {"norms", "gradients"}:
         _check_shared(learner.shared)
         needs = needs if _trainable(learner.shared) else "nothing"  # all that the terms share is frozen
-    return GATHER[needs](learner, batches, on, denominators)
+    return GATHER[needs](learner, batches, on, denominators, looker)
 
 
 def losses_now(
@@ -61,33 +63,39 @@ def losses_now(
     return _present(learner, numerators, denominators)
 
 
-def _together(learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts) -> Gathered:
+def _together(
+    learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts, looker: Blind
+) -> Gathered:
     """One backward pass for each micro-batch: what the terms count is known."""
     loss = learner.loss
     weights = loss.weights.of(terms, {})
     numerators: Parts = {}
     for batch in batches:
-        parts = _forward(learner, batch, terms)
-        loss.total(loss.values(parts, denominators), weights).backward()  # type: ignore[no-untyped-call]
+        parts = _forward(learner, batch, terms, looker)
+        _backward(learner, loss.values(parts, denominators), weights, looker)
         _add(numerators, parts)
     return Gathered(numerators=numerators, denominators=denominators, weights=weights)
 
 
-def _after_a_look(learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts) -> Gathered:
+def _after_a_look(
+    learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts, looker: Blind
+) -> Gathered:
     """All forward passes first: what the terms count depends on their joint losses. Holds all graphs at once."""
     loss = learner.loss
-    each = [_forward(learner, batch, terms) for batch in batches]
+    each = [_forward(learner, batch, terms, looker) for batch in batches]
     numerators: Parts = {}
     for parts in each:
         _add(numerators, parts)
     losses = _present(learner, numerators, denominators)
     weights = loss.weights.of(terms, losses if all(map(math.isfinite, losses.values())) else {})
     for parts in each:
-        loss.total(loss.values(parts, denominators), weights).backward()  # type: ignore[no-untyped-call]
+        _backward(learner, loss.values(parts, denominators), weights, looker)
     return Gathered(numerators=numerators, denominators=denominators, weights=weights)
 
 
-def _with_norms(learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts) -> Gathered:
+def _with_norms(
+    learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts, looker: Blind
+) -> Gathered:
     """As `_together`, and how long each term's own gradient is on the last shared layer."""
     loss = learner.loss
     weights = loss.weights.of(terms, {})
@@ -95,18 +103,20 @@ def _with_norms(learner: Learner, batches: Sequence[Any], terms: Sequence[str], 
     numerators: Parts = {}
     rows: Parts = {}
     for batch in batches:
-        parts = _forward(learner, batch, terms)
+        parts = _forward(learner, batch, terms, looker)
         values = loss.values(parts, denominators)
         for term, value in values.items():
             [row] = torch.autograd.grad(value, [layer], retain_graph=True, materialize_grads=True)
             _add(rows, {term: row})
-        loss.total(values, weights).backward()  # type: ignore[no-untyped-call]
+        _backward(learner, values, weights, looker)
         _add(numerators, parts)
     norms = {term: row.norm() for term, row in rows.items()}
     return Gathered(numerators=numerators, denominators=denominators, weights=weights, norms=norms)
 
 
-def _term_by_term(learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts) -> Gathered:
+def _term_by_term(
+    learner: Learner, batches: Sequence[Any], terms: Sequence[str], denominators: Parts, looker: Blind
+) -> Gathered:
     """A backward pass for each term: on the shared weights their gradients are combined, elsewhere added."""
     loss = learner.loss
     weights = loss.weights.of(terms, {})
@@ -115,8 +125,9 @@ def _term_by_term(learner: Learner, batches: Sequence[Any], terms: Sequence[str]
     numerators: Parts = {}
     rows_NP = shared[0].new_zeros(len(terms), sum(each.numel() for each in shared))
     for batch in batches:
-        parts = _forward(learner, batch, terms)
+        parts = _forward(learner, batch, terms, looker)
         values = loss.values(parts, denominators)
+        looker.values(last_layer(shared), values, weights)
         for row, term in enumerate(terms):
             weighted = weights[term] * values[term]
             found = torch.autograd.grad(weighted, [*shared, *own], retain_graph=row + 1 < len(terms), allow_unused=True)
@@ -129,7 +140,7 @@ def _term_by_term(learner: Learner, batches: Sequence[Any], terms: Sequence[str]
     return Gathered(numerators=numerators, denominators=denominators, weights=counted)
 
 
-GATHER: Final[Mapping[Needs, Callable[[Learner, Sequence[Any], Sequence[str], Parts], Gathered]]] = {
+GATHER: Final[Mapping[Needs, Callable[[Learner, Sequence[Any], Sequence[str], Parts, Blind], Gathered]]] = {
     "nothing": _together,
     "losses": _after_a_look,
     "norms": _with_norms,
@@ -151,8 +162,15 @@ def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     return [parameter for parameter in parameters if parameter.requires_grad]
 
 
-def _forward(learner: Learner, batch: Any, terms: Sequence[str]) -> Parts:
+def _backward(learner: Learner, values: Mapping[Any, Tensor], weights: Mapping[str, float], looker: Blind) -> None:
+    shared = _trainable(learner.shared)
+    looker.values(last_layer(shared) if shared else None, values, weights)
+    learner.loss.total(values, weights).backward()  # type: ignore[no-untyped-call]
+
+
+def _forward(learner: Learner, batch: Any, terms: Sequence[str], looker: Blind) -> Parts:
     outputs = learner.network(batch)
+    looker.outputs(learner, outputs)
     learner.loss.watch(outputs, batch, terms)
     return dict(learner.loss.numerators(outputs, batch, terms))
 

@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from core.config import MetricReached, OptimizerOptions
+from core.config import MetricReached, OptimizerOptions, WatchOptions
 from core.losses.weights import StepWeights
 from core.metrics import Values
+from core.schedules import Sampling, ScheduleOptions, StoppingOptions
+from core.training.device import PROCESSOR, Compute
+from core.training.ema import Ema
 from core.training.phases import Span
+
+
+class Gate(Protocol):
+    """A branch of a network that can be held shut: `core.models.gate.Gate` is one."""
+
+    open: float
+    """From 0, shut, to 1."""
 
 
 class Examples(Protocol):
@@ -61,6 +71,10 @@ class Loss(Protocol):
         """Numerator and denominator of what was watched since the last call, for terms that report other than that."""
         ...
 
+    def predicted(self, outputs: Any, /) -> Mapping[str, Tensor]:
+        """Class -> how many examples are given it; empty for a task without classes."""
+        ...
+
     def epoch_ended(self) -> None:
         """Take note that an epoch is over."""
         ...
@@ -103,6 +117,10 @@ class Progress:
     streak: int = 0
     """Steps in a row, up to now, in which something was not finite."""
     last_finite_loss: float | None = None
+    rate: float = 1.0
+    """What interventions have left of the scheduled learning rate."""
+    lowered: list[int] = field(default_factory=list)
+    """The epochs in, or after which it was lowered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -120,7 +138,17 @@ class Learner:
     warmup_steps: int
     shared: tuple[nn.Parameter, ...] = ()
     """The weights that every term trains; read by weightings that look at gradients."""
+    parts: Mapping[Any, Sequence[nn.Module]] = field(default_factory=dict)
+    """Part of the network -> its modules; every parameter in exactly one part."""
+    gates: Mapping[Any, Sequence[Gate]] = field(default_factory=dict)
+    """Part of the network -> what opens and shuts its branches."""
+    draws_of: Mapping[Sampling, NDArray[np.float64] | None] = field(default_factory=dict)
+    """What `draw_N` is in phases that draw otherwise."""
+    ema: Ema | None = None
+    """The average of the network's weights, where that is what is scored and saved."""
     augment: Augment | None = None
+    compute: Compute = PROCESSOR
+    """Where the network, the examples and what the loss counts with are."""
     progress: Progress = field(default_factory=Progress)
 
 
@@ -150,7 +178,17 @@ class Run:
     """Terms with a weight above 0 and labels in the training split; the others are never on."""
     learners: tuple[Learner, ...]
     evaluate: Callable[[], Evaluation]
+    watch: WatchOptions = field(default_factory=WatchOptions)
     watched: tuple[MetricReached, ...] = ()
     """Conditions that something in the run waits for."""
+    schedules: ScheduleOptions = field(default_factory=ScheduleOptions)
+    stopping: StoppingOptions | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     """Numbers that hold for the whole run and stand among the health signals of every epoch."""
+    signals_of: Mapping[Sampling, Mapping[str, float]] = field(default_factory=dict)
+    """What stands in their place in phases that draw otherwise."""
+
+    @property
+    def compute(self) -> Compute:
+        """Where it computes: all learners on one device."""
+        return self.learners[0].compute

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from core.training.step import Step
+from core.training.watch import signals as seen
 
 LARGE_NORM: Final = 10.0
 """Gradient norm from which document 000 speaks of explosion."""
@@ -23,6 +24,8 @@ class EpochSteps:
     """The optimiser steps of one epoch, of all folds."""
 
     steps: list[Step] = field(default_factory=list)
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """What phases and schedules had set for the last of them, by signal."""
 
     def losses(self) -> dict[str, float]:
         """Term -> training loss of the epoch before its weight: sums over all finite steps, then divided."""
@@ -40,7 +43,8 @@ class EpochSteps:
 
         `grad_norm` is the median, `grad_norm_max` the largest, `grad_norm_over_10` the share above 10. `update_ratio`
         is that of the epoch's last step, averaged over folds. `weight/<term>` is what the term's loss counted, averaged
-        over steps, where that changes.
+        over steps, where that changes; `gate/<part>`, `dropout` and `weight_decay` are those of the last step, where
+        phases or schedules set them. What was looked at is in `core.training.watch.signals`.
         """
         found = {"steps": float(len(self.steps))}
         found["non_finite"] = float(sum(step.broken is not None for step in self.steps))
@@ -56,7 +60,8 @@ class EpochSteps:
         for step in self.steps:
             for term, weight in step.weights.items() if step.broken is None else ():
                 counted[f"weight/{term}"].append(weight)
-        return found | {name: fmean(weights) for name, weights in counted.items()}
+        looks = [step.look for step in self.steps if step.look is not None]
+        return found | {name: fmean(weights) for name, weights in counted.items()} | dict(self.settings) | seen(looks)
 
 
 def slopes(history: Mapping[str, Sequence[float]]) -> dict[str, float]:

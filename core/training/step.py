@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from core.training.gradients import Gathered, gather, losses_now
 from core.training.optim import factor, set_rate
 from core.training.run import Learner
+from core.training.watch import BLIND, Blind, Look, watching
 
 What = Literal["loss", "gradient", "weight"]
 
@@ -37,6 +39,8 @@ class Step:
     """Norm of the change of all weights over their norm, where it was asked for."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Term -> what its loss counted, where that is not always `loss.weights`."""
+    look: Look | None = None
+    """What was seen of it, where it was looked at and nothing was broken."""
 
     @property
     def term(self) -> str | None:
@@ -45,19 +49,41 @@ class Step:
             return next((term for term, loss in self.losses.items() if not math.isfinite(loss)), None)
         return next(iter(self.losses)) if len(self.losses) == 1 else None
 
+    def row(self) -> dict[str, Any]:
+        """What a line of the watch log says of it."""
+        row: dict[str, Any] = {"lr": self.lr, "total": self.total, "losses": dict(self.losses), "grad_norm": self.norm}
+        if self.look is not None:
+            row |= {"grad_norms": self.look.norms, "grad_cosines": self.look.cosines, "parts": self.look.parts}
+            row |= {"predicted": self.look.predicted}
+            row |= {} if self.look.entropy is None else {"attention_entropy": self.look.entropy}
+        return row
+
 
 def optimise(
-    learner: Learner, batches: Sequence[Any], terms: Sequence[str], *, clip: float | None, floor: float, ratio: bool
+    learner: Learner,
+    batches: Sequence[Any],
+    terms: Sequence[str],
+    *,
+    clip: float | None,
+    floor: float,
+    ratio: bool,
+    look: bool = False,
 ) -> Step:
-    """Take the learner's next step on the joint gradient of `batches`, as if they were one batch."""
+    """Take the learner's next step on the joint gradient of `batches`, as if they were one batch; `look` at it or not.
+
+    The learning rate is that of the schedule, times what interventions have left of it.
+    """
     progress, optimizer = learner.progress, learner.optimizer
     progress.step += 1
-    set_rate(optimizer, factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor))
+    share = factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor)
+    set_rate(optimizer, share * progress.rate)
     optimizer.zero_grad(set_to_none=True)
-    gathered = gather(learner, batches, terms)
+    looking: AbstractContextManager[Blind] = watching(learner.network) if look else nullcontext(BLIND)
+    with looking as looker:
+        gathered = gather(learner, batches, terms, looker)
     step = _seen(learner, gathered)
     if step.broken is None:
-        step = _taken(learner, step, clip=clip, ratio=ratio)
+        step = _taken(learner, replace(step, look=looker.look(learner)), clip=clip, ratio=ratio)
     if step.broken is None:
         progress.streak, progress.last_finite_loss = 0, step.total
         if learner.loss.weights.change:
@@ -94,7 +120,7 @@ def _seen(learner: Learner, gathered: Gathered) -> Step:
         norm=size,
         lr=max(group["lr"] for group in learner.optimizer.param_groups),
         broken=broken,
-        weights=gathered.weights if learner.loss.weights.change else {},
+        weights=gathered.weights if learner.loss.weights.change or learner.loss.weights.factors else {},
     )
 
 

@@ -34,6 +34,10 @@ CASES = [
     # one class of several: 1/2 / 4, two: 2/3 / 4
     (stop("class_absent", **{"class": "SNİK"}), 0.125),
     (stop("literal_zero_f1", classes="SNİK, İTİK"), 1 / 6),
+    # one below 0: 1/2 / 4; 40 % of the labels: .4 / 2; a tenth of what is possible: .9 / 2
+    (stop("negative_r2", r2=-1.0), 0.125),
+    (stop("out_of_reach", share=0.4), 0.2),
+    (stop("attention_collapse", attention_entropy=0.1), 0.45),
     (stop("learned_odds", odds=0.02), 0.245),
 ]
 
@@ -50,7 +54,9 @@ def test_a_stop_that_is_no_collapse_has_none(rule: str) -> None:
 
 def test_every_rule_that_stops_has_its_severity() -> None:
     assert set(SEVERITIES) == set(get_args(Collapse))
-    assert set(RULES) - set(SEVERITIES) == {"term_not_falling"}  # which never stops by itself
+    # Those that never stop by themselves.
+    only_warn = {"term_not_falling", "task_dominance", "gradient_conflict", "no_gradient"}
+    assert set(RULES) - set(SEVERITIES) == only_warn
 
 
 @pytest.mark.parametrize("rule", get_args(Collapse))

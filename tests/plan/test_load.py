@@ -90,7 +90,7 @@ seed: 11
     )
     assert (plan.name, plan.about, plan.seed, plan.task_name) == ("small", "for a test", 11, "abr")
     assert plan.data.train == 300
-    assert dict(plan.train) == {"epochs": 3}
+    assert dict(plan.train) == {"epochs": 3, "device": "cuda"}
     assert plan.space.parameters == (
         Parameter("optimizer.lr", Range(1e-5, 3e-3, log=True)),
         Parameter("loss.class_loss", Choice(("cross_entropy", "focal"))),
@@ -300,7 +300,8 @@ def test_nested_and_dotted_keys_of_train_mean_the_same(small: Small) -> None:
     nested = load_plan(
         small(train=("  epochs: 3\n", "  epochs: 3\n  balance: {clamp: {low: 0.5}}\n  loss:\n    focal.gamma: 1\n"))
     )
-    assert dict(dotted.train) == dict(nested.train) == {"epochs": 3, "balance.clamp.low": 0.5, "loss.focal.gamma": 1}
+    expected = {"epochs": 3, "balance.clamp.low": 0.5, "loss.focal.gamma": 1, "device": "cpu"}
+    assert dict(dotted.train) == dict(nested.train) == expected
 
 
 def test_a_searched_path_overrides_a_fixed_one(small: Small) -> None:
@@ -375,7 +376,8 @@ def test_set_on_a_searched_path_fixes_it_and_settles_what_depends_on_it(small: S
 def test_set_replaces_a_nested_fixed_value(small: Small) -> None:
     file = small(train=("  epochs: 3\n", "  epochs: 3\n  balance: {clamp: {low: 0.5, high: 2}, power: 2}\n"))
     plan = load_plan(file, overrides=("balance.clamp.low=0.1", "balance.power=1"))
-    assert dict(plan.train) == {"epochs": 3, "balance.clamp.high": 2, "balance.clamp.low": 0.1, "balance.power": 1}
+    changed = {"epochs": 3, "balance.clamp.high": 2, "balance.clamp.low": 0.1, "balance.power": 1}
+    assert dict(plan.train) == changed | {"device": "cpu"}
     plan = load_plan(file, overrides=("balance.clamp=null",))
     assert resolve(plan.task.options, plan.train).model_dump()["balance"]["clamp"] is None
 
@@ -523,7 +525,7 @@ def test_the_tables_are_total() -> None:
 
 def test_every_part_of_a_plan_is_described(small: Small) -> None:
     renamed = {"file": None, "task": None, "task_name": "task", "space": "search", "objectives": "objective"}
-    renamed |= {"since": "from", "warnings": None}
+    renamed |= {"since": "from", "inherited": "train", "start": "from", "warnings": None}
     keys = {renamed.get(name, name) for name in Plan.__dataclass_fields__} - {None}
     assert set(describe_plan(load_plan(small()))) == keys
 

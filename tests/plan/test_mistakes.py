@@ -8,7 +8,7 @@ import pytest
 from abr_tune.errors import FileMistakes, Problem
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.methods import PRUNERS, SAMPLERS
-from abr_tune.plan.schema import LATER, SpaceFile
+from abr_tune.plan.schema import SpaceFile
 from core.tasks.abr_options import AbrOptions
 
 Small = Callable[..., Path]
@@ -463,19 +463,12 @@ def test_named_arguments_are_checked_too(small: Small, mistakes: Mistakes) -> No
     assert {problem.file for problem in problems} == {"--name", "--trials", "--time", "--seed"}
 
 
-def test_keys_of_a_later_version_are_refused_and_the_list_of_them_is_honest(small: Small, mistakes: Mistakes) -> None:
-    assert set(LATER) == {"stages"}
-    for key, purpose in LATER.items():
-        [problem] = mistakes(small(f"{key}: 1\n"))
-        assert problem.message == f"this version does not have {purpose} yet"
-        assert key not in SpaceFile.model_fields
-
-
-def test_a_file_of_stages_says_only_that_stages_are_not_there_yet_and_what_a_space_lacks(
+def test_where_one_search_is_wanted_a_file_of_stages_is_all_that_is_wrong(
     write: Callable[[str], Path], mistakes: Mistakes
 ) -> None:
-    problems = mistakes(write("name: recovery\nstages: [phase1.yaml, phase2.yaml]\n"))
-    assert "this version does not have several stages in one file yet" in [problem.message for problem in problems]
+    [problem] = mistakes(write("name: recovery\nstages: [phase1.yaml, phase2.yaml]\n"))
+    assert problem.message == "this is a file of stages, which is several searches"
+    assert (problem.line, problem.column) == (2, 1)
 
 
 def test_problems_survive_the_way_back_from_a_worker(small: Small) -> None:

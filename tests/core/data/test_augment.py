@@ -14,7 +14,7 @@ from core.data.recordings import Recordings
 from core.data.scaling import fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.multitask import MultiTaskLoss, build_loss
-from core.models.network import Outputs
+from core.models.outputs import Outputs
 from core.tasks.abr_options import TERMS, LossOptions
 
 BumpRecordings = Callable[..., Recordings]

@@ -129,5 +129,5 @@ def test_data_with_classes_only_train_the_class_term(recordings: Recordings) -> 
     assert outputs.latency_B.isfinite().all()
     loss.total(values).backward()
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
-    assert network.class_head[1].weight.grad.any()
+    assert network.class_head.body[1].weight.grad.any()
     assert not network.threshold_head.body[1].weight.grad.any()

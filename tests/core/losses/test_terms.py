@@ -10,9 +10,10 @@ from torch.testing import assert_close
 
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
+from core.losses.likelihood import cleaned_error, huber
 from core.losses.multitask import logit_shift
-from core.losses.terms import TERMS, TermSettings, focal, huber
-from core.models.network import Outputs
+from core.losses.terms import TERMS, TermSettings, focal
+from core.models.outputs import Outputs
 from core.tasks.abr_options import Term
 
 NAN = math.nan
@@ -174,7 +175,8 @@ def test_focal_has_finite_gradients_where_the_answer_is_certain(gamma: float) ->
 
 def test_huber_by_hand() -> None:
     # Errors of 1, 4 and nothing, in units of 2: 0.5 and 2, so 0.125 and delta (2 - delta / 2) = 1.5.
-    value = huber(torch.tensor([1.0, 4.0, 9.0]), torch.tensor([0.0, 0.0, NAN]), spread=2.0, delta=1.0)
+    error_B = cleaned_error(torch.tensor([1.0, 4.0, 9.0]), torch.tensor([0.0, 0.0, NAN]), spread=2.0)
+    value = huber(error_B, delta=1.0)
     assert_close(value, torch.tensor([0.125, 1.5, 0.0]))
 
 

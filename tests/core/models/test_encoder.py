@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from core.models.encoder import LEVELS, SUMMARY, Block, FiLM, Standardise, Stem, levels, summary
+from core.models.encoder import LEVELS, Block, FiLM, Standardise, Stem, levels
+from core.models.features import SUMMARY, summary
 from core.models.s4d import S4D
 
 
@@ -62,10 +63,10 @@ def test_stem_kernels_must_be_odd() -> None:
 def test_an_impulse_comes_out_of_the_stem_where_it_went_in(position: int) -> None:
     torch.manual_seed(0)
     stem = Stem((7, 21), 8, 16)
-    x_BT = torch.zeros(1, 208)
-    silent_fine, silent_tokens = stem(x_BT)
-    x_BT[0, position] = 1.0
-    fine, tokens = stem(x_BT)
+    x_BCT = torch.zeros(1, 1, 208)
+    silent_fine, silent_tokens = stem(x_BCT)
+    x_BCT[0, 0, position] = 1.0
+    fine, tokens = stem(x_BCT)
     for features, silent, stride, reach in ((fine, silent_fine, 2, 10), (tokens, silent_tokens, 8, 18)):
         touched = (features - silent).abs().sum((0, 1)).nonzero().squeeze(1) * stride
         assert touched.min() >= position - reach - stride

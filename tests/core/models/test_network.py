@@ -10,9 +10,10 @@ from core.data.recordings import STATIC, Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.multitask import build_loss
-from core.models.network import STATIC_INPUTS, WIDTHS, AbrNetwork, Outputs, build_network
+from core.models.network import BACKBONES, ENCODER_WIDTHS, STATIC_INPUTS, WIDTHS, AbrNetwork, build_network
+from core.models.outputs import Outputs
 from core.models.s4d import Kernel
-from core.tasks.abr_options import TERMS, Input, LossOptions, ModelOptions, ModelSize, Term
+from core.tasks.abr_options import TERMS, Backbone, Input, LossOptions, ModelOptions, ModelSize, Term
 
 HEADS: dict[Term, str] = {
     "signal": "signal_head",
@@ -55,11 +56,13 @@ def descend(network: AbrNetwork, recordings: Recordings, steps: int, terms: tupl
 
 
 def values(outputs: Outputs) -> dict[str, torch.Tensor]:
-    return {column.name: getattr(outputs, column.name) for column in fields(outputs)}
+    said = {column.name: getattr(outputs, column.name) for column in fields(outputs)}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def test_tables_are_total() -> None:
-    assert set(WIDTHS) == set(get_args(ModelSize))
+    assert set(WIDTHS) == set(ENCODER_WIDTHS) == set(get_args(ModelSize))
+    assert set(BACKBONES) == set(get_args(Backbone))
     assert set(STATIC_INPUTS) | {"signal"} == set(get_args(Input))
     assert set(STATIC_INPUTS.values()) == set(STATIC)
 

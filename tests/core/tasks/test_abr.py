@@ -15,13 +15,14 @@ from safetensors import safe_open
 from core.data.check import DataMistakes
 from core.data.files import write
 from core.data.recordings import Fold, Recordings
+from core.metrics.calibration import LEVEL
 from core.report import EpochReport
 from core.tasks import TASKS
 from core.tasks.abr import AbrTask
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_options import AbrOptions, RecordedData, SimulatedData
 from core.tasks.abr_prediction import adapted, predict, renumbered
-from core.tasks.abr_weights import LEVEL, About, load_model
+from core.tasks.abr_weights import About, load_model
 
 BumpRecordings = Callable[..., Recordings]
 TASK = AbrTask()

@@ -141,7 +141,7 @@ def test_norms_are_those_of_each_terms_own_gradient(table: Recordings) -> None:
     for term in TERMS:
         [row] = torch.autograd.grad(values[term], [layer], retain_graph=True)
         assert norms[term].item() == pytest.approx(row.norm().item(), rel=1e-3)
-    assert layer is learner.network.blocks[-1].mix.weight  # type: ignore[union-attr, index]
+    assert layer is learner.network.backbone.blocks[-1].mix.weight  # type: ignore[union-attr, index]
 
 
 @pytest.mark.parametrize("method", METHODS)

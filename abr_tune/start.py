@@ -1,0 +1,67 @@
+"""The weights a run begins from, kept in its folder: it goes on, and is repeated, without the run they come from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from abr_tune.borders import SHAPES
+from abr_tune.plan.begun import WEIGHTS, StartWeights, sha256_of
+from abr_tune.plan.plan import Plan
+from abr_tune.runs import RunFolder
+from abr_tune.trial import HISTORY, read_history
+
+
+def kept(plan: Plan, run: RunFolder) -> Plan:
+    """The plan with the copy of its start weights in the run folder, which is made where it is missing.
+
+    Raises:
+        UserError: the weights are gone meanwhile.
+        OSError: the disk refuses.
+    """
+    if plan.start is None:
+        return plan
+    place = run.start / WEIGHTS
+    if not place.is_file() or sha256_of(place) != plan.start.sha256:
+        run.start.mkdir(exist_ok=True)
+        new = run.start / f".{WEIGHTS}.new"
+        shutil.copyfile(plan.start.checked(), new)
+        new.replace(place)
+    return replace(plan, start=StartWeights(place, plan.start.sha256))
+
+
+def unlike_its_data(plan: Plan, fingerprint: str) -> str | None:
+    """A remark where the earlier run was not trained on these data: what validates here may have trained there."""
+    if plan.start is None or plan.since is None:
+        return None
+    try:
+        told = json.loads(RunFolder(plan.since).environment.read_text(encoding="utf-8"))["data_fingerprint"]
+    except (OSError, *SHAPES):
+        told = None
+    if told == fingerprint:
+        return None
+    return (
+        f"the weights of {plan.since} were trained on other data than these: recordings that validate here may have "
+        "trained there; divide the same data by the same seed if they are the same"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many tensors a training took over."""
+
+    tensors: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.tensors} of {self.of} tensors"
+
+
+def taken_by(folder: Path) -> Taken | None:
+    """What a training took over from the weights it began with, as its reports say; None where they do not."""
+    for report in read_history(folder / HISTORY):
+        if {"start/tensors_taken", "start/tensors"} <= report.health.keys():
+            return Taken(int(report.health["start/tensors_taken"]), int(report.health["start/tensors"]))
+    return None
