@@ -50,7 +50,7 @@ class ClassBatch:
         )
 
     def _each(self, change: Any) -> Self:
-        columns = {column.name: getattr(self, column.name) for column in fields(ClassBatch)}
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(ClassBatch)}
         return type(self)(**{name: None if value is None else change(value) for name, value in columns.items()})
 
 

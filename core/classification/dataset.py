@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from core.config import Options
@@ -137,12 +136,11 @@ def pooled(parts: Sequence[Labelled]) -> Labelled:
     if len(parts) == 1:
         return parts[0]
 
-    def joined(name: str) -> NDArray[np.generic] | None:
-        columns = [getattr(part, name) for part in parts]
-        return None if any(column is None for column in columns) else np.concatenate(columns)
-
-    names = ("inputs", "class_index", "group", "name", "views", "features")
-    return replace(parts[0], **{name: joined(name) for name in names})
+    columns: dict[str, Any] = {}
+    for name in ("inputs", "class_index", "group", "name", "views", "features"):
+        each = [getattr(part, name) for part in parts]
+        columns[name] = None if any(column is None for column in each) else np.concatenate(each)
+    return replace(parts[0], **columns)
 
 
 def remarks(data: ClassifierDataset) -> Iterator[str]:

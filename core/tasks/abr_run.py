@@ -17,7 +17,8 @@ from core.data.balancing import class_shares, class_weights, presence, sampling_
 from core.data.recordings import Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import MultiTaskLoss, build_loss
+from core.losses.abr import build_loss
+from core.losses.multitask import MultiTaskLoss
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.models.network import AbrNetwork
 from core.schedules import Sampling
@@ -61,7 +62,9 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
     begun = None if start is None else begin_from(start, [part.network for part in parts])
     trained = _trained(options, parts)
     if options.model.diffusion.enabled and "signal" not in trained:
-        raise ValueError("model.diffusion has nothing to learn: signal has weight 0 or no recording its noise-free truth")
+        raise ValueError(
+            "model.diffusion has nothing to learn: signal has weight 0 or no recording its noise-free truth"
+        )
     phases = options.phases.spans(options.epochs)
     for span in phases:
         if not set(span.on) & set(trained):

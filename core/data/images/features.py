@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.data.cache import Cache, cache_folder
-from core.data.images.views import PARAMETERS, ViewOptions, draw_views, plain, show
+from core.data.images.options import ViewOptions
+from core.data.images.views import PARAMETERS, draw_views, plain, show
 from core.models.image import build_backbone
 
 log = logging.getLogger(__name__)

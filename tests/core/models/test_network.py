@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from core.data.recordings import STATIC, Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import build_loss
+from core.losses.abr import build_loss
 from core.models.network import BACKBONES, ENCODER_WIDTHS, STATIC_INPUTS, WIDTHS, AbrNetwork, build_network
 from core.models.outputs import Outputs
 from core.models.s4d import Kernel
