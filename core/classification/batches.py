@@ -51,7 +51,8 @@ class ClassBatch:
 
     def _each(self, change: Any) -> Self:
         columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(ClassBatch)}
-        return type(self)(**{name: None if value is None else change(value) for name, value in columns.items()})
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in columns.items()}
+        return type(self)(**changed)
 
 
 def as_batch(table: Labelled) -> ClassBatch:

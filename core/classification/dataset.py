@@ -53,6 +53,8 @@ class ClassifierDataset:
     """Name of a file that could not be read -> what is wrong with it."""
     weights: Mapping[str, float] | None = None
     """Class weights that came with the data, by name."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How a file becomes an example, ready for JSON; stored with the weights."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ def dataset(
     simulated: bool = False,
     skipped: Mapping[str, str] | None = None,
     weights: Mapping[str, float] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> ClassifierDataset:
     """The data set of these divisions; raises ValueError when a rare class is none of its classes."""
     train = divisions[0].train
@@ -97,6 +100,7 @@ def dataset(
         simulated=simulated,
         skipped=skipped or {},
         weights=weights,
+        reading=reading or {},
     )
 
 

@@ -43,8 +43,11 @@ class Labelled:
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
         """The examples at a mask or index."""
-        columns = {column.name: getattr(self, column.name) for column in fields(self) if column.name != "class_names"}
-        return replace(self, **{name: None if value is None else value[which] for name, value in columns.items()})
+        columns: dict[str, Any] = {}
+        for column in fields(self):
+            value = getattr(self, column.name)
+            columns[column.name] = value[which] if isinstance(value, np.ndarray) else value
+        return replace(self, **columns)
 
     def counts(self) -> NDArray[np.int64]:
         """(K,) examples of each class."""

@@ -72,7 +72,7 @@ def settings_of(options: ClassLossOptions, class_weights_K: Tensor, class_shares
         "alpha": options.focal.alpha if focal else 1.0,
         "label_smoothing": options.label_smoothing,
         "logit_shift_K": logit_shift(class_shares, options.logit_adjustment, class_weights_K.device)
-        if shifted
+        if strength
         else None,
     }
 

@@ -70,7 +70,9 @@ def _recorded(data: RecordedSounds, folder: Path) -> ClassifierDataset:
         [*files, *aside], data.features, class_names=class_names, unreadable=data.unreadable, source=str(source)
     )
     whole = _whole(table, {file.name for file in aside}, data)
-    return dataset([whole], data, skipped=skipped, weights=_weights(data, folder))
+    return dataset(
+        [whole], data, skipped=skipped, weights=_weights(data, folder), reading=data.features.model_dump(mode="json")
+    )
 
 
 def _whole(table: Labelled, aside: set[str], data: RecordedSounds | SimulatedCalls) -> Division:
@@ -132,4 +134,5 @@ def _simulated(data: SimulatedCalls) -> ClassifierDataset:
         table, _ = table_of(files, data.features, class_names=names(data.classes), unreadable=0.0, source="simulated")
     # The first takes of each kind are tested on: every take is drawn from a stream of its own.
     aside = {name for name in table.name.tolist() if int(Path(name).stem) < data.test}
-    return dataset([_whole(table, aside, data)], data, simulated=True)
+    reading = data.features.model_dump(mode="json")
+    return dataset([_whole(table, aside, data)], data, simulated=True, reading=reading)

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from core.classification.dataset import DivisionOptions
+from core.classification.options import ClassAugmentOptions, ClassifierOptions
 from core.config import Fraction, Options
 from core.data.audio.features import FeatureOptions
 from core.data.listing import name_pattern
 
 Count = Annotated[int, Field(ge=1)]
+Normalise = Literal["none", "train", "document"]
 
 
 class SimulatedCalls(DivisionOptions):
@@ -94,7 +96,7 @@ class AudioModelOptions(Options):
     """cnn: AudioCNN, vit: AudioViT (document 003)."""
     size: Literal["tiny", "small"] = "tiny"
     """tiny trains on a CPU core in seconds an epoch."""
-    normalise: Literal["none", "train", "document"] = "train"
+    normalise: Normalise = "train"
     """What the channels are brought to a common scale by: mean and spread over the training recordings; document 003's
     numbers (-8.80 and 62.53, 0.02 and 1.69, the third as it is); none: the features as they are."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -110,3 +112,16 @@ class SpecAugmentOptions(Options):
     """Most neighbouring coefficients that are masked."""
     frames: Annotated[int, Field(ge=0, le=4096)] = 20
     """Most neighbouring frames that are masked."""
+
+
+class AudioAugmentOptions(ClassAugmentOptions):
+    """What happens to training batches before the network sees them; a function of seed and epoch alone."""
+
+    masks: SpecAugmentOptions = SpecAugmentOptions()
+
+
+class AudioOptions(ClassifierOptions):
+    """One training run on sounds."""
+
+    model: AudioModelOptions = AudioModelOptions()
+    augment: AudioAugmentOptions = AudioAugmentOptions()

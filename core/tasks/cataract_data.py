@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def load_images(data: SimulatedEyes | Photographs, *, folder: Path) -> Classifie
     """
     if isinstance(data, SimulatedEyes):
         table = simulate_eyes(data.images, data.rarest, size=data.size, seed=data.seed)
-        return dataset([divided(_seen(table, data), data)], data, simulated=True)
+        return dataset([divided(_seen(table, data), data)], data, simulated=True, reading=_reading(data))
     source = folder / data.source
     files = listed(source, SUFFIXES, names=data.names)
     class_names = tuple(sorted({file.class_name for file in files}))
@@ -35,7 +36,7 @@ def load_images(data: SimulatedEyes | Photographs, *, folder: Path) -> Classifie
         problem = DataProblem(f"every file is of the class {class_names[0]}: there is nothing to tell apart", hint=hint)
         raise DataMistakes(str(source), [problem])
     table, skipped = table_of(files, data, class_names=class_names, source=str(source))
-    return dataset([divided(_seen(table, data), data)], data, skipped=skipped)
+    return dataset([divided(_seen(table, data), data)], data, skipped=skipped, reading=_reading(data))
 
 
 def table_of(
@@ -63,6 +64,10 @@ def table_of(
         name=np.array([file.name for file in kept], dtype=np.str_),
     )
     return table, read.skipped
+
+
+def _reading(data: ImageDataOptions) -> dict[str, Any]:
+    return {"size": data.size, "backbone": data.backbone}
 
 
 def _seen(table: Labelled, data: ImageDataOptions) -> Labelled:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from core.classification.dataset import DivisionOptions
-from core.config import Fraction
+from core.classification.options import ClassifierOptions, ClassPhaseOptions
+from core.config import Fraction, Options
 from core.data.images.options import ViewOptions
 
 Count = Annotated[int, Field(ge=1)]
@@ -63,3 +64,20 @@ ImageData = Annotated[
     Annotated[SimulatedEyes, Tag("simulated")] | Annotated[Photographs, Tag("recorded")], Discriminator(_kind)
 ]
 """The `data:` section: `{source: simulated, ...}` or `{source: photographs/, ...}`."""
+
+
+class ImageModelOptions(Options):
+    """The read-out on the backbone's features."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of features dropped before the read-out."""
+
+
+class CataractOptions(ClassifierOptions):
+    """One training run on images."""
+
+    epochs: Count = 10
+    batch_size: Count = 16
+    model: ImageModelOptions = ImageModelOptions()
+    phases: ClassPhaseOptions = ClassPhaseOptions(preset="head_first")
+    """Document 002: the backbone is frozen for the first half, then trained at a twentieth of the rate."""
