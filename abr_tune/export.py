@@ -23,6 +23,7 @@ from abr_tune.plan.yaml import WRITTEN_OUT, dump, read
 from abr_tune.runs import RunFolder, find_run, write_atomically, write_json
 from abr_tune.search.archive import read_records
 from abr_tune.search.events import TrialRecord
+from abr_tune.stages.folder import one_search
 from abr_tune.summary import trust
 from abr_tune.trial import CHECKPOINT, CONFIG, HISTORY, read_history
 
@@ -100,7 +101,7 @@ def export_trial(
     """
     if to is not None and to.is_file() and not force:
         raise UserError(f"{to} is there already; --force overwrites it")
-    run = RunFolder(find_run(name, out))
+    run = RunFolder(one_search(find_run(name, out)))
     with as_damage(run.path):
         text = _exported(run, trial, to=to, trust_code=trust_code)
     if to is not None:
@@ -110,7 +111,7 @@ def export_trial(
 
 
 def _exported(run: RunFolder, trial: str, *, to: Path | None, trust_code: bool) -> str:
-    number = _number(run, trial)
+    number = number_of(run, trial)
     records = {record.number: record for record in read_records(run.path)}
     source = run.trial(number) / CONFIG
     if number not in records or not source.is_file():
@@ -158,7 +159,8 @@ def _provenance(name: str, record: TrialRecord, fingerprint: str) -> dict[str, A
     }
 
 
-def _number(run: RunFolder, trial: str) -> int:
+def number_of(run: RunFolder, trial: str) -> int:
+    """The number of a trial given as `best` or a number; raises UserError for anything else."""
     if trial == "best":
         best = (run.read_summary() or {}).get("best")
         if best is None:

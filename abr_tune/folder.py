@@ -23,6 +23,7 @@ from abr_tune.plan.overrides import defaults_of
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import LOCK, RunFolder, write_atomically
 from abr_tune.since import changed
+from abr_tune.stages.folder import stages_in
 
 FIXED: Final = ("task", "data", "objective", "constraints", "train", "seed")
 """Keys that give a trial's score its meaning: with another value, scores of one run could not be compared."""
@@ -51,9 +52,14 @@ def prepare(
         EnvironmentFault: the disk is full.
         OurFault: something unforeseen ended the run; the folder's log has the traceback.
     """
-    _go_on_setting_aside(folder, storage, say)
+    go_on_setting_aside(folder, storage, say)
     if fresh:
-        _set_aside(folder, storage, say)
+        set_aside(folder, storage, say)
+    if stages_in(folder.path) is not None:
+        raise UserError(
+            f"{folder.path} holds a run of stages: give this one another name with --name, or set the old one aside "
+            "with --fresh"
+        )
     described = describe_plan(plan)
     # Before the first event nothing was trained: a file that was mended meanwhile spoils no comparison.
     if folder.plan.exists() and folder.events.exists():
@@ -188,17 +194,18 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
         yield path, old, new
 
 
-def _set_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
+def set_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
+    """Move an earlier run to a folder beside, whose name says when; its study is renamed likewise."""
     target = f"{folder.name}.{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
     if folder.plan.exists():
         # Whoever is killed on the way leaves this, and the next driver goes on.
         write_atomically(folder.path / ASIDE, target)
-        _go_on_setting_aside(folder, storage, say)
+        go_on_setting_aside(folder, storage, say)
     elif storage is not None:
         _rename(storage, folder.name, target)
 
 
-def _go_on_setting_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
+def go_on_setting_aside(folder: RunFolder, storage: str | None, say: Callable[[str], None]) -> None:
     """Move what an earlier run left to the folder beside, and its study to that name; the folder itself stays.
 
     The lock of its driver lies in it.

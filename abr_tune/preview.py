@@ -11,6 +11,7 @@ from abr_tune.console import brief, clock, parameters
 from abr_tune.gate import written
 from abr_tune.plan.notes import notes
 from abr_tune.plan.plan import Plan
+from abr_tune.plan.stages import Stages
 
 SAMPLES: Final = 5
 
@@ -33,6 +34,20 @@ def preview(plan: Plan) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
+def preview_stages(stages: Stages) -> None:
+    """Print what each stage would do, as far as that is known before the one before it has been run."""
+    count = len(stages.stages)
+    for index, stage in enumerate(stages.stages, 1):
+        sys.stdout.write(f"stage {index} of {count}\n")
+        preview(stage.plan)
+        sys.stdout.write("\n")
+    names = " -> ".join(stage.name for stage in stages.stages)
+    sys.stdout.write(
+        f"{stages.name}: {names}; each begins from the best configuration and weights of the one before, and the "
+        "order ends at a gate that is not go\n"
+    )
+
+
 def samples(plan: Plan, count: int) -> list[dict[str, Any]]:
     """`count` configurations drawn evenly from the space with the plan's seed."""
     source = random.Random(plan.seed)  # noqa: S311 - no secret
@@ -50,6 +65,10 @@ def _rules(plan: Plan) -> Iterator[str]:
     """One line for each of the rules that most plans leave out."""
     if plan.since is not None:
         yield f"from {plan.since}: its best configuration first, its trials teach the sampler"
+        if plan.start is not None:
+            yield f"  every training begins from its best weights, SHA-256 {plan.start.sha256[:12]}..."
+        if plan.inherited:
+            yield f"  what the file leaves open is as in its best configuration: {parameters(plan.inherited)}"
     if plan.constraints:
         told = (f"{item.metric} {written(item.bound)}" for item in plan.constraints)
         yield f"the best must meet {', '.join(told)}"

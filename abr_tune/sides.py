@@ -14,6 +14,7 @@ from abr_tune.errors import UserError
 from abr_tune.plan.yaml import read
 from abr_tune.repeats import Score
 from abr_tune.runs import RunFolder, find_run
+from abr_tune.stages.folder import one_search
 from abr_tune.trial import CONFIG, HISTORY, read_history
 
 SETTINGS = ("task", "data", "train", "start", "seed", "health")
@@ -74,7 +75,7 @@ def read_side(name_or_path: str, out: Path) -> Side:
     if (path / CONFIG).is_file():
         refuse_links(path)
         return _training(path)
-    return _run(RunFolder(find_run(name_or_path, out)), name_or_path)
+    return _run(RunFolder(one_search(find_run(name_or_path, out))), name_or_path)
 
 
 def settings_of(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +17,12 @@ from abr_tune.plain import uncalculated
 from abr_tune.plan.begun import WEIGHTS
 from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import find_run
+from abr_tune.stages.folder import one_search
 from abr_tune.trial import CONFIG
 from core.tasks.task import Scores
+
+if TYPE_CHECKING:
+    from core.data.recordings import Recordings
 
 CONFIGS = ("best.yaml", CONFIG)
 LEVELS_UP = 3
@@ -42,7 +47,7 @@ def find_trained(name_or_path: str, out: Path, *, trust_code: bool = False) -> T
     if (folder / WEIGHTS).is_file():
         refuse_links(folder)
     else:
-        folder = find_run(name_or_path, out) / "best"
+        folder = one_search(find_run(name_or_path, out)) / "best"
         if not (folder / WEIGHTS).is_file():
             raise UserError(f"run {name_or_path} has no best weights yet; they come when a search has finished")
     for place in [folder, *folder.resolve().parents[:LEVELS_UP]]:
@@ -73,6 +78,43 @@ def predict_file(trained: Trained, file: Path, to: Path) -> int:
     else:
         table.map(_cell).rename(columns=uncalculated).to_csv(to, index=False)
     return len(table)
+
+
+def generate_file(
+    trained: Trained, to: Path, count: int, *, temperature: float, constrained: bool, seed: int, condition: list[str]
+) -> Recordings:
+    """Draw `count` recordings from weights and write them to an .npz or .parquet file.
+
+    `condition` is a list of NAME=VALUE. Raises UserError for weights that cannot generate, for an unknown name, and for
+    a condition that no recording meets.
+    """
+    from core.data.files import write
+
+    fixed = dict(map(_assignment, condition))
+    try:
+        recordings: Recordings = trained.config.task.generate(
+            trained.weights, count, temperature=temperature, constrained=constrained, seed=seed, condition=fixed
+        )
+    except (ValueError, OSError, NotImplementedError) as mistake:
+        raise UserError(f"nothing is generated from {trained.weights}: {mistake}") from mistake
+    write(recordings, to)
+    return recordings
+
+
+def _assignment(text: str) -> tuple[str, str | float]:
+    """`class=NORMAL` or `intensity_db_nhl=80`; a class may be called what it likes."""
+    name, equals, value = text.partition("=")
+    if not equals or not value:
+        raise UserError(f"--condition {text}: expected NAME=VALUE, such as intensity_db_nhl=80")
+    if name == "class":
+        return name, value
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"--condition {text}: {value} is not a number")
+    return name, number
 
 
 def _cell(value: Any) -> Any:

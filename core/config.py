@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -78,6 +78,12 @@ WeightingMethod = Literal[
     "imtl_g",
     "aligned_mtl",
 ]
+
+
+POSITIVE_ONLY: Final[frozenset[WeightingMethod]] = frozenset(
+    {"uncertainty", "dynamic_average", "famo", "gradient_norm"}
+)
+"""Weightings that make no sense of a loss that can be negative, such as a likelihood."""
 
 
 class WeightingOptions(Options):

@@ -29,8 +29,9 @@ def dashboard(
     from abr_tune.dashboard import open_server
     from abr_tune.errors import Exit, StorageFault
     from abr_tune.runs import find_run
+    from abr_tune.stages.folder import one_search
 
-    folder = find_run(run, out)
+    folder = one_search(find_run(run, out))
     with as_damage(folder):
         server, address = open_server(folder, port=port, allow_edit=allow_edit)
     try:

@@ -55,8 +55,9 @@ def explain(
     from abr_tune.report.write import write_report
     from abr_tune.retraining import Interrupted
     from abr_tune.runs import RunFolder, find_run, sole_driver
+    from abr_tune.stages.folder import one_search
 
-    folder = RunFolder(find_run(run, out))
+    folder = RunFolder(one_search(find_run(run, out)))
     console = stderr_console()
     means = Means(
         executor=executor,

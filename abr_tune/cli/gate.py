@@ -13,7 +13,7 @@ from abr_tune.cli.arguments import Json, Out, Run
 
 
 def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
-    """Judge a run against its gate: go, investigate or no-go. Exits 1 on no-go.
+    """Judge a run against its gate: go, investigate or no-go. Exits 1 on no-go. Of stages, all gates count.
 
     Where a criterion is missed it says what to try next, from the run's own trials: who came nearer and with what
     settings, which lever it goes with, whether it was met on the way and lost.
@@ -24,8 +24,10 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     from abr_tune.errors import Exit, UserError
     from abr_tune.plain import visible
     from abr_tune.runs import RunFolder, find_run
+    from abr_tune.stages.folder import stages_in
 
     folder = RunFolder(find_run(run, out))
+    stages = stages_in(folder.path)
     judged = (folder.read_summary() or {}).get("gate")
     if judged is None:
         raise UserError(
@@ -37,7 +39,8 @@ def gate(run: Run, out: Out = Path("results"), json: Json = False) -> None:
 
             typer.echo(dumps(judged, indent=2))
         else:
-            for line in (*_lines(judged), *([] if judged["verdict"] == "go" else _rollback(folder.path))):
+            way = [] if judged["verdict"] == "go" or stages is not None else _rollback(folder.path)
+            for line in (*_lines(judged), *way):
                 typer.echo(visible(line))
         raise typer.Exit(Exit.NOTHING_COMPLETE if judged["verdict"] == "no-go" else Exit.DONE)
 

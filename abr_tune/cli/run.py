@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from abr_tune.cli.again import typed_again
 from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode, refuse_address
+from abr_tune.errors import UserError
+
+if TYPE_CHECKING:
+    from abr_tune.plan.plan import Plan
 
 STARTED = time.monotonic()
 
@@ -54,7 +58,9 @@ def run(
 ) -> None:
     """Search: run trials until the budget is spent, confirm the leaders, export the best configuration.
 
-    An interrupted run of the same name goes on where it stopped.
+    An interrupted run of the same name goes on where it stopped. A file of stages runs several searches in order, as
+    long as their gates say go; --trials, --time and --seed are then said to each, and `--set phase2.budget.trials=5`
+    to one.
 
     Examples:
 
@@ -64,31 +70,41 @@ def run(
 
       abr-tune run search_spaces/smoke.yaml --executor inline --json > summary.json
 
+      abr-tune run search_spaces/recovery.yaml
+
       abr-tune run search_spaces/phase1.yaml --storage postgresql+psycopg://me@localhost/studies --join
     """
     from abr_tune.plan.load import load_plan
+    from abr_tune.plan.stages import Arguments, Stages, load_stages, names_stages
 
     refuse_address(executor, address)
-    plan = load_plan(
-        file,
-        overrides=overrides or (),
-        name=name,
-        trials=trials,
-        seconds=time_budget,
-        seed=seed,
-        trust_code=trust_code,
-        results=out,
-    )
+    plan: Plan | Stages
+    if names_stages(file):
+        _refuse_shared(storage, join=join)
+        arguments = Arguments(trials=trials, seconds=time_budget, seed=seed, trust_code=trust_code)
+        plan = load_stages(file, overrides=overrides or (), name=name, arguments=arguments, results=out)
+    else:
+        plan = load_plan(
+            file,
+            overrides=overrides or (),
+            name=name,
+            trials=trials,
+            seconds=time_budget,
+            seed=seed,
+            trust_code=trust_code,
+            results=out,
+        )
     if dry_run:
-        from abr_tune.preview import preview
+        from abr_tune.preview import preview, preview_stages
 
-        preview(plan)
+        preview_stages(plan) if isinstance(plan, Stages) else preview(plan)
         raise typer.Exit
     from abr_tune.join import refuse_unshared
     from abr_tune.materials import Launch
     from abr_tune.run import run as search
     from abr_tune.search.signals import Signalled
     from abr_tune.search.storage import admitted
+    from abr_tune.stages.run import run_stages
 
     storage = None if storage is None else admitted(storage)
     if join:
@@ -106,8 +122,17 @@ def run(
         started=STARTED,
     )
     try:
-        code = search(plan, launch)
+        code = run_stages(plan, launch) if isinstance(plan, Stages) else search(plan, launch)
     except (KeyboardInterrupt, Signalled):
         typer.echo(f"interrupted; continue with: {launch.command}", err=True)
         raise
     raise typer.Exit(code)
+
+
+def _refuse_shared(storage: str | None, *, join: bool) -> None:
+    """Raise `UserError` where the stages of a file are to be kept or worked on together with others."""
+    if storage is not None or join:
+        raise UserError(
+            "a file of stages keeps each study in the folder of its stage: leave --storage and --join out, or run the "
+            "files it names one by one, each with `from:` the one before"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -14,6 +14,7 @@ from abr_tune.cli.arguments import Json, Out, Run
 from abr_tune.cli.document import echo_json
 
 if TYPE_CHECKING:
+    from abr_tune.runs import RunFolder
     from abr_tune.search.events import TrialRecord
 
 WIDTH_OF_A_PIPE: Final = 2000
@@ -31,7 +32,7 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
     from abr_tune.under_way import left_behind
 
     rows = []
-    for run in runs_in(out):
+    for run in _with_stages(runs_in(out)):
         try:
             with as_damage(run.path):
                 summary = run.read_summary()
@@ -39,11 +40,11 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
                 if summary is None and run.study.is_file():
                     refuse_links(run.path)
                     summary = left_behind(run)
-                row = _row(run.name, summary or {})
+                row = _row(_called(run, out), summary or {})
                 if driver_of(run.path) is not None:
                     row["state"] = "running"
         except AbrTuneError:  # the others are to be seen all the same; `show` says what is wrong with this one
-            row = _row(run.name, {"state": "damaged"})
+            row = _row(_called(run, out), {"state": "damaged"})
         rows.append(row)
     if json:
         echo_json(rows)
@@ -51,6 +52,25 @@ def ls(out: Out = Path("results"), json: Json = False) -> None:
         _print_table(rows)
     else:
         typer.echo(f"no runs in {out}; start one with: abr-tune run SPACE.yaml", err=True)
+
+
+def _with_stages(runs: Iterable[RunFolder]) -> Iterator[RunFolder]:
+    """The runs, each run of stages followed by those of its stages that have begun."""
+    from abr_tune.errors import AbrTuneError
+    from abr_tune.stages.folder import stages_in
+
+    for run in runs:
+        yield run
+        try:
+            stages = stages_in(run.path) or ()
+        except AbrTuneError:  # said of the run itself
+            stages = ()
+        yield from (stage for stage in stages if stage.space.is_file())
+
+
+def _called(run: RunFolder, out: Path) -> str:
+    """The name of a run under the results folder, as commands take it."""
+    return run.path.relative_to(out).as_posix()
 
 
 def _row(name: str, summary: Mapping[str, Any]) -> dict[str, object]:
@@ -76,11 +96,15 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
     """
     from abr_tune.borders import as_damage
     from abr_tune.runs import RunFolder, find_run
+    from abr_tune.stages.folder import stages_in
     from abr_tune.summary import sentences
     from abr_tune.under_way import how_to_go_on, left_behind, sentences_left, sentences_now, under_way
 
     folder = RunFolder(find_run(run, out))
     with as_damage(folder.path):
+        if stages_in(folder.path) is not None:
+            _show_stages(folder, json=json)
+            return
         now = under_way(folder)
     if now is not None:
         _say(now, sentences_now(now, str(folder.path)), json=json)
@@ -95,6 +119,24 @@ def show(run: Run, out: Out = Path("results"), json: Json = False) -> None:
                 return
         go_on = [f"continue   {how_to_go_on(folder)}"] if summary.get("state") == "interrupted" else []
         _say(summary, (*sentences(summary, str(folder.path)), *go_on), json=json)
+
+
+def _show_stages(folder: RunFolder, *, json: bool) -> None:
+    from abr_tune.runs import driver_of
+    from abr_tune.stages.page import told_now
+    from abr_tune.stages.summary import sentences_of_stages
+    from abr_tune.under_way import how_to_go_on
+
+    summary = told_now(folder.path)
+    driving = driver_of(folder.path)
+    if driving is not None:
+        summary |= {"state": "running", "driver": str(driving.process), "since": driving.since}
+    lines = [*sentences_of_stages(summary, str(folder.path))]
+    if driving is not None:
+        lines.append(f"driver     {driving}")
+    elif summary["state"] != "finished":
+        lines.append(f"continue   {how_to_go_on(folder)}")
+    _say(summary, lines, json=json)
 
 
 def _say(content: Mapping[str, Any], sentences: Iterable[str], *, json: bool) -> None:
@@ -123,8 +165,9 @@ def trials(
     from abr_tune.borders import as_damage
     from abr_tune.runs import find_run
     from abr_tune.search.archive import read_records
+    from abr_tune.stages.folder import one_search
 
-    folder = find_run(run, out)
+    folder = one_search(find_run(run, out))
     with as_damage(folder):
         _print_trials([record for record in read_records(folder) if state in {None, record.state}], json=json)
 

@@ -11,6 +11,7 @@ import typer
 from abr_tune.cli.arguments import Overrides, TrustCode
 from abr_tune.errors import Exit, FileMistakes, Problem
 from abr_tune.plan.plan import Plan
+from abr_tune.plan.stages import Stages
 
 Format = Literal["text", "json", "github"]
 
@@ -49,7 +50,13 @@ def validate(
                 typer.echo(f"{printable(str(file))}: ok, {sentence(result)}")
                 for note in notes(result):
                     typer.echo(f"  {note}")
-    raise typer.Exit(Exit.DONE if all(isinstance(result, Plan) for result in found.values()) else Exit.MISTAKE)
+            elif isinstance(result, Stages):
+                typer.echo(f"{printable(str(file))}: ok, {_count(len(result.stages), 'stage')}")
+                for stage in result.stages:
+                    typer.echo(f"  {stage.name}: {sentence(stage.plan)}")
+                    for note in notes(stage.plan):
+                        typer.echo(f"    {note}")
+    raise typer.Exit(Exit.DONE if all(isinstance(result, Plan | Stages) for result in found.values()) else Exit.MISTAKE)
 
 
 def sentence(plan: Plan) -> str:
@@ -70,20 +77,23 @@ def annotation(problem: Problem) -> str:
     return f"::{problem.level} file={_escaped(problem.file, ':,')}{place}::{_escaped(message, '')}"
 
 
-def _check(file: Path, overrides: Sequence[str], trust_code: bool) -> Plan | Sequence[Problem]:
+def _check(file: Path, overrides: Sequence[str], trust_code: bool) -> Plan | Stages | Sequence[Problem]:
     from abr_tune.plan.load import load_plan
+    from abr_tune.plan.stages import Arguments, load_stages, names_stages
 
     try:
+        if names_stages(file):
+            return load_stages(file, overrides=overrides, arguments=Arguments(trust_code=trust_code))
         return load_plan(file, overrides=overrides, trust_code=trust_code)
     except FileMistakes as mistakes:
         return mistakes.problems
 
 
-def _problems(result: Plan | Sequence[Problem]) -> Sequence[Problem]:
-    return result.warnings if isinstance(result, Plan) else result
+def _problems(result: Plan | Stages | Sequence[Problem]) -> Sequence[Problem]:
+    return result.warnings if isinstance(result, Plan | Stages) else result
 
 
-def _print_json(found: dict[Path, Plan | Sequence[Problem]]) -> None:
+def _print_json(found: dict[Path, Plan | Stages | Sequence[Problem]]) -> None:
     import json
     from dataclasses import asdict
 
@@ -92,9 +102,9 @@ def _print_json(found: dict[Path, Plan | Sequence[Problem]]) -> None:
     results = [
         {
             "file": printable(str(file)),
-            "ok": isinstance(result, Plan),
-            "problems": [] if isinstance(result, Plan) else [asdict(one) for one in result],
-            "warnings": [asdict(one) for one in result.warnings] if isinstance(result, Plan) else [],
+            "ok": isinstance(result, Plan | Stages),
+            "problems": [] if isinstance(result, Plan | Stages) else [asdict(one) for one in result],
+            "warnings": [asdict(one) for one in result.warnings] if isinstance(result, Plan | Stages) else [],
         }
         for file, result in found.items()
     ]

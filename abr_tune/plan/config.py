@@ -28,6 +28,7 @@ from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.training import read_options, refuse_misfits
 from abr_tune.plan.yaml import dump, read
 from abr_tune.runs import RunFolder
+from abr_tune.stages.folder import one_search
 from core.health import HealthOptions
 from core.tasks.task import Objective, Task
 
@@ -146,6 +147,7 @@ def _refuse_run_folder(file: Path) -> None:
     run = RunFolder(file)
     if not run.space.is_file():
         return
+    run = RunFolder(one_search(file))
     if run.best_config.is_file():
         raise UserError(f"{file} is a run folder; give the configuration in it, {run.best_config}")
     raise UserError(f"{file} is a run folder without {run.best_config} yet: the `abr-tune run` that began it writes it")

@@ -18,6 +18,7 @@ from abr_tune.plan.overrides import defaults_of, faults_of, leaves, option_paths
 from abr_tune.plan.source import Source, sentence
 from abr_tune.plan.yaml import WRITTEN_OUT, Loc, read
 from abr_tune.runs import RunFolder, runs_in
+from abr_tune.stages.folder import one_search
 from core.tasks.task import Task
 
 
@@ -47,6 +48,11 @@ def read_since(source: Source, task: Task, *, folder: Path, results: Path) -> Si
         names = [run.name for run in runs_in(results)]
         hint = suggest(written, names) or (f"runs there: {', '.join(names[-5:])}" if names else None)
         source.add(place, f"{written} is neither a run in {results} nor the folder of one", hint)
+        return None
+    try:
+        found = one_search(found)
+    except UserError as refused:
+        source.add(place, str(refused))
         return None
     if (fault := _fault_of(source, RunFolder(found), results)) is not None:
         source.add(place, *fault)

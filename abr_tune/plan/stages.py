@@ -77,6 +77,18 @@ class Stages:
         return tuple(problem for stage in self.stages for problem in stage.plan.warnings)
 
 
+def describe_stages(stages: Stages) -> dict[str, Any]:
+    """What `plan.yaml` of the whole says; each stage's own lies in its folder."""
+    return {
+        "name": stages.name,
+        "about": stages.about,
+        "stages": [
+            {"name": stage.name, "file": str(stage.file), "weights": stage.weights, "settings": stage.settings}
+            for stage in stages.stages
+        ],
+    }
+
+
 def names_stages(file: Path | str) -> bool:
     """Whether a file is one of stages rather than a search. Raises `FileMistakes` when it cannot be read."""
     data = read(Path(file)).data

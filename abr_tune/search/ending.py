@@ -77,7 +77,8 @@ def ending_of(trial: OpenTrial, plan: Plan, worth: Callable[[int, Values], Value
     said = {objective.metric: value for objective, value in zip(plan.objectives, values, strict=True)}
     trial.last = replace(trial.last, metrics={**metrics, **said})
     missed = violations(trial.last.metrics, plan.constraints, at_end=True)
-    return _ending(trial, "complete", plan, {}, values=values, missed=missed)
+    early = {"ended_early": trial.last.ended_early} if trial.last.ended_early else {}
+    return _ending(trial, "complete", plan, early, values=values, missed=missed)
 
 
 def pruned(trial: OpenTrial, verdict: Verdict, plan: Plan) -> Ending:

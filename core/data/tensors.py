@@ -48,6 +48,21 @@ class Batch:
         """The recordings at `index_B` (integers), in its order."""
         return type(self)(**{column.name: getattr(self, column.name)[index_B] for column in fields(self)})
 
+    @classmethod
+    def unlabelled(cls, signal_BT: Tensor, static_BS: Tensor) -> Self:
+        """Recordings of which nothing else is known."""
+        unknown_B = torch.full_like(signal_BT[:, 0], torch.nan)
+        return cls(
+            signal_BT=signal_BT,
+            static_BS=static_BS,
+            class_B=torch.full_like(unknown_B, -1, dtype=torch.int64),
+            threshold_B=unknown_B,
+            peak_exist_B=unknown_B,
+            latency_B=unknown_B,
+            amplitude_B=unknown_B,
+            clean_BT=torch.full_like(signal_BT, torch.nan),
+        )
+
 
 def as_batch(recordings: Recordings, device: torch.device | str = "cpu") -> Batch:
     """All of `recordings` as one batch of single-precision tensors (copies: shared arrays are read-only)."""

@@ -35,8 +35,8 @@ class Stopping(Options):
     """What the rules that stop have in common."""
 
     intervene: Intervene | None = None
-    """Lower the learning rate first: `intervene: {lower_rate: 0.5, times: 2}`; null stops at once. After a loss or
-    weight that is not finite, the epoch begins again from the last checkpoint."""
+    """Lower the learning rate first: `intervene: {lower_rate: 0.5, times: 2}`; null stops at once. An epoch in which
+    something was not finite begins again from the last checkpoint."""
 
 
 class NonFinite(Stopping):

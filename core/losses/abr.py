@@ -13,7 +13,7 @@ from core.losses.multitask import MultiTaskLoss
 from core.losses.recall import RecentRecall
 from core.losses.terms import TERMS, TermSettings
 from core.losses.weights import refuse_signed
-from core.tasks.abr_options import LossOptions
+from core.tasks.abr_options import REGRESSIONS, LossOptions
 
 
 def build_loss(
@@ -32,7 +32,7 @@ def build_loss(
     """
     weights = {term: options.weights.of(term) for term in TERMS}
     likelihood = options.regression == "gaussian_nll"
-    signed = [term for term, weight in weights.items() if weight > 0 and likelihood and TERMS[term].regression]
+    signed = [term for term in REGRESSIONS if weights[term] > 0 and likelihood]
     refuse_signed(options.weighting, signed)
     return MultiTaskLoss(
         TERMS,

@@ -58,8 +58,6 @@ class TermLoss:
     """Of outputs, batch and settings."""
     denominator: Denominator
     """Of batch and settings."""
-    regression: bool = False
-    """Whether it is an error in a number: with `loss.regression` gaussian_nll a likelihood, which can be negative."""
 
 
 def settings_of(options: ClassLossOptions, class_weights_K: Tensor, class_shares: Sequence[float]) -> dict[str, Any]:

@@ -117,8 +117,8 @@ def _known(batch_column: Callable[[Batch], Tensor]) -> Denominator:
 TERMS: Final[Mapping[Term, TermLoss]] = {
     "signal": TermLoss(_signal_numerator, _known(lambda batch: batch.clean_BT[:, 0])),
     "peak_exist": TermLoss(_exist_numerator, _known(lambda batch: batch.peak_exist_B)),
-    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B), regression=True),
-    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B), regression=True),
+    "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B)),
+    "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B)),
     "class": CLASS,
-    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B), regression=True),
+    "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B)),
 }

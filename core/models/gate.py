@@ -1,10 +1,21 @@
-"""A residual branch that a phase of the training can hold shut."""
+"""Residual branches: how they begin as nothing, and how a phase of the training holds them shut."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The last layer of a branch, its weights and biases 0: at the start the branch adds nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Gate(nn.Module):

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import torch
@@ -14,7 +13,10 @@ from torch import Tensor, nn
 from core.data.recordings import STATIC
 from core.data.scaling import Scaling
 from core.data.tensors import Batch
+from core.models.backbones import BACKBONES, WIDTHS, Width
+from core.models.denoiser import Diffusion
 from core.models.encoder import TOKEN_STRIDE, Condition, Encoder
+from core.models.extractors import EXTRACTED, Extracted, Extractors
 from core.models.features import Features, FeatureSizes
 from core.models.gate import Gate
 from core.models.head_table import Heads, build_heads
@@ -22,8 +24,10 @@ from core.models.outputs import Outputs
 from core.models.parts import gates_of, parts_of
 from core.models.precision import half
 from core.models.s4d import Kernel
+from core.models.unet import UNet
 from core.tasks.abr_names import PARTS, Part
-from core.tasks.abr_options import Backbone, Input, ModelOptions, ModelSize, SignalScale
+from core.tasks.abr_options import Input, ModelOptions, SignalScale
+from core.tasks.abr_unet_options import Extraction
 
 ParameterGroup = Literal["state_space", "no_decay", "decay"]
 """state_space: no weight decay, learning rate at most `s4d.LR_CAP`; no_decay: biases and norms; decay: the rest."""
@@ -36,22 +40,6 @@ STATIC_INPUTS: Final[Mapping[Input, str]] = {
 }
 """Column of the recordings' static parameters behind each input that is not the signal."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Width:
-    """What a model size stands for, whatever the backbone."""
-
-    condition: int
-    """Features of the condition."""
-    hidden: int
-    """Of the heads."""
-
-
-WIDTHS: Final[Mapping[ModelSize, Width]] = {
-    "tiny": Width(condition=32, hidden=64),
-    "small": Width(condition=64, hidden=128),
-    "base": Width(condition=128, hidden=256),
-}
 
 PART_OF: Final[Mapping[str, Part]] = {
     "condition": "condition",
@@ -79,16 +67,17 @@ class AbrNetwork(nn.Module):
         inputs: tuple[Input, ...],
         scaling: Scaling,
         width: Width,
-        backbone: Callable[[], Encoder],
+        backbone: Callable[[], Encoder | UNet],
         heads: Callable[[FeatureSizes], Heads],
-        signals: int = 1,
+        extractors: Callable[[FeatureSizes], Extractors | None] = lambda _: None,
+        diffusion: Callable[[FeatureSizes], Diffusion] | None = None,
         signal_scale: SignalScale = "absolute",
     ) -> None:
         super().__init__()
         self.bf16 = False
         """Whether the backbone computes in bfloat16 while it is trained; set by who trains it."""
         self.signal_scale = signal_scale
-        self.signals = signals
+        self.signals = 1 if diffusion is None else 2
         self.reads_signal = "signal" in inputs
         self.register_buffer("unit", torch.tensor(scaling.signal))
         columns = tuple(STATIC.index(column) for name, column in STATIC_INPUTS.items() if name in inputs)
@@ -101,28 +90,65 @@ class AbrNetwork(nn.Module):
         self.latency_head = made.latency
         self.amplitude_head = made.amplitude
         self.signal_head = made.signal
+        # Built last: without it the other weights begin as they would.
+        self.extractors = extractors(self.backbone.sizes)
+        self.diffusion = None if diffusion is None else diffusion(self.backbone.sizes)
 
     def forward(self, batch: Batch) -> Outputs:
-        """Predictions for the recordings of `batch`; its labels are not read."""
+        """Predictions for the recordings of `batch`; its labels are read by diffusion alone, while it is trained."""
         samples = batch.signal_BT.shape[-1]
         unit_B1 = self.unit_of(batch.signal_BT)
         x_BT = self.scaled(batch.signal_BT, unit_B1)
-        features = self.features(x_BT, self.condition(batch.static_BS, x_BT))
-        threshold, latency = self.threshold_head(features), self.latency_head(features)
-        amplitude = self.amplitude_head(features)
+        of = self._extracted(self.features(x_BT, self.condition(batch.static_BS, x_BT)))
+        threshold, latency = self.threshold_head(of["threshold"]), self.latency_head(of["peaks"])
+        amplitude = self.amplitude_head(of["peaks"])
         return Outputs(
-            class_logits_BK=self.class_head(features),
+            class_logits_BK=self.class_head(of["class"]),
             threshold_B=threshold.mean_B,
             threshold_log_var_B=threshold.log_var_B,
             threshold_auxiliary_B=threshold.auxiliary_B,
             outlier_logit_B=threshold.outlier_logit_B,
-            exist_logit_B=self.exist_head(features).squeeze(-1),
+            exist_logit_B=self.exist_head(of["peaks"]).squeeze(-1),
             latency_B=latency.mean_B,
             latency_log_var_B=latency.log_var_B,
             amplitude_B=amplitude.mean_B,
             amplitude_log_var_B=amplitude.log_var_B,
-            signal_BT=unit_B1 * (x_BT + self.signal_head(features)[:, :samples]),
+            signal_BT=unit_B1 * (x_BT + self.signal_head(of["signal"])[:, :samples]),
+            diffusion_error_BT=self._diffusion_error(batch, x_BT, unit_B1),
         )
+
+    def _diffusion_error(self, batch: Batch, x_BT: Tensor, unit_B1: Tensor) -> Tensor | None:
+        """(B, T) what is said of noised truths less what ought to be, in units of their spread; None where not asked.
+
+        An unknown truth gives 0. Some of the recordings are not shown; of those the labels are told, or nothing.
+        """
+        diffusion = self.diffusion
+        if diffusion is None or not self.training:
+            return None
+        known_B1 = batch.clean_BT.isfinite().all(-1, keepdim=True)
+        clean_BT = torch.where(known_B1, batch.clean_BT, 0.0) / (unit_B1 * diffusion.spread)
+        draw = diffusion.draw(clean_BT)
+        without_B1, silent_B1 = diffusion.dropped(len(batch), batch.device)
+        labels_BP = torch.where(without_B1 & ~silent_B1, diffusion.told.labels_of(batch), 0.0)
+        said_BT = self.said(
+            draw.noisy_BT,
+            draw.step_B,
+            labels_BP,
+            x_BT=torch.where(without_B1, 0.0, x_BT),
+            static_BS=torch.where(silent_B1, torch.nan, batch.static_BS),
+        )
+        return torch.where(known_B1, said_BT - draw.target_BT, 0.0)
+
+    def said(self, noisy_BT: Tensor, step_B: Tensor, labels_BP: Tensor, *, x_BT: Tensor, static_BS: Tensor) -> Tensor:
+        """(B, T) velocity or noise of truths noised to `step_B`, given scaled recordings (zeros: none) and labels.
+
+        Raises ValueError for a network without diffusion.
+        """
+        if self.diffusion is None:
+            raise ValueError("the network was trained without model.diffusion")
+        condition_BE = self.condition(static_BS, x_BT) + self.diffusion.told(step_B, labels_BP)
+        features = self.features(x_BT, condition_BE, noisy_BT.unsqueeze(1))
+        return self.diffusion.said.of(features, noisy_BT, step_B)
 
     def features(self, x_BT: Tensor, condition_BE: Tensor, beside_BCT: Tensor | None = None) -> Features:
         """What the backbone makes of scaled recordings, with the further signals a network of several is shown.
@@ -131,10 +157,14 @@ class AbrNetwork(nn.Module):
         added to `condition_BE`.
         """
         if beside_BCT is None:
-            beside_BCT = x_BT.new_zeros(len(x_BT), self.signals - 1, x_BT.shape[-1])
+            beside_BCT = x_BT.new_zeros(x_BT.shape[0], self.signals - 1, x_BT.shape[-1])
         with half(x_BT, on=self.bf16 and self.training):
             made: Features = self.backbone(torch.cat([x_BT.unsqueeze(1), beside_BCT], 1), condition_BE)
         return made.single() if self.bf16 else made
+
+    def _extracted(self, features: Features) -> Mapping[Extracted, Features]:
+        """Task -> what its heads see: features of its own, or those of all."""
+        return dict.fromkeys(EXTRACTED, features) if self.extractors is None else self.extractors(features)
 
     def scaled(self, signal_BT: Tensor, unit_B1: Tensor) -> Tensor:
         """(B, T) in units of `unit_of`; zeros where the signal is no input."""
@@ -180,6 +210,14 @@ def _group(module: nn.Module, parameter: nn.Parameter) -> ParameterGroup:
     return "no_decay" if parameter.ndim < 2 else "decay"
 
 
+EXTRACTIONS: Final[Mapping[Extraction, Callable[[FeatureSizes], Extractors | None]]] = {
+    "shared": lambda _sizes: None,
+    "separate": lambda sizes: Extractors(sizes, cross_task=False),
+    "cross_task": lambda sizes: Extractors(sizes, cross_task=True),
+}
+"""Name -> maker of what stands between the backbone and the heads."""
+
+
 def build_network(
     options: ModelOptions,
     scaling: Scaling,
@@ -187,19 +225,19 @@ def build_network(
     samples: int,
     sampling_rate_hz: float,
     num_classes: int,
-    signals: int = 1,
     spread: bool = False,
     outliers: float = 0.0,
 ) -> AbrNetwork:
     """The network that `options` describe; raises ValueError when recordings of `samples` samples are too short.
 
-    `signals` counts what it is shown of each recording: the recording itself, and what diffusion lays beside it. With
-    `spread`, heads that predict a number predict how far labels lie from it; `outliers` is the share of threshold
+    With `spread`, heads that predict a number predict how far labels lie from it; `outliers` is the share of threshold
     labels expected to be wrong, above 0 only for a loss that reads the probability.
     """
     if samples < 2 * TOKEN_STRIDE:
         raise ValueError(f"recordings of {samples} samples are too short: the network needs {2 * TOKEN_STRIDE}")
     width = WIDTHS[options.size]
+    # With diffusion it is shown two signals: the recording, and the noised truth or zeros.
+    signals = 2 if options.diffusion.enabled else 1
     return AbrNetwork(
         inputs=options.inputs,
         scaling=scaling,
@@ -216,43 +254,9 @@ def build_network(
             spread=spread,
             outliers=outliers,
         ),
-        signals=signals,
+        extractors=EXTRACTIONS[options.extractors],
+        diffusion=(lambda sizes: Diffusion(options.diffusion, scaling, sizes, classes=num_classes))
+        if options.diffusion.enabled
+        else None,
         signal_scale=options.signal_scale,
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncoderWidth:
-    """What a model size stands for in the backbone `encoder`."""
-
-    kernels: tuple[int, ...]
-    stem: int
-    channels: int
-    blocks: int
-    states: int
-
-
-ENCODER_WIDTHS: Final[Mapping[ModelSize, EncoderWidth]] = {
-    "tiny": EncoderWidth(kernels=(7, 21), stem=16, channels=32, blocks=2, states=8),
-    "small": EncoderWidth(kernels=(7, 21, 45), stem=36, channels=64, blocks=4, states=16),
-    "base": EncoderWidth(kernels=(7, 21, 45), stem=72, channels=128, blocks=6, states=32),
-}
-
-
-def build_encoder(options: ModelOptions, _samples: int, signals: int) -> Encoder:
-    """The backbone `encoder`; it takes recordings of any length."""
-    width = ENCODER_WIDTHS[options.size]
-    return Encoder(
-        signals=signals,
-        kernels=width.kernels,
-        stem=width.stem,
-        channels=width.channels,
-        blocks=width.blocks,
-        states=width.states,
-        condition=WIDTHS[options.size].condition,
-        dropout=options.dropout,
-    )
-
-
-BACKBONES: Final[Mapping[Backbone, Callable[[ModelOptions, int, int], Encoder]]] = {"encoder": build_encoder}
-"""Name -> builder from the options, the number of samples and the number of signals."""

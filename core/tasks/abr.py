@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from core.report import EpochReport
+from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import AbrData, AbrOptions
-from core.tasks.task import Objective, Reference, Scores, Task
+from core.tasks.task import Exported, Objective, Reference, Scores, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class AbrTask(Task):
     name: ClassVar[str] = "abr"
     options: ClassVar[type[BaseModel]] = AbrOptions
     data: ClassVar[Any] = AbrData
-    objective: ClassVar[Objective | None] = Objective("val/class/f1_macro")
+    objective: ClassVar[Objective | None] = Objective(HEADLINE)
 
     def load(self, data: Any, *, folder: Path) -> AbrDataset:
         """Recordings, simulated or read from a file, divided by patient.
@@ -96,6 +97,33 @@ class AbrTask(Task):
         from core.tasks.abr_references import references
 
         return references(weights, data, split)
+
+    def program(self, weights: Path, to: Path) -> Exported:
+        """The model as a program: `signal` and `static` in, named predictions out; any number of recordings."""
+        from core.tasks.abr_program import write_program
+
+        return write_program(weights, to)
+
+    def generate(
+        self,
+        weights: Path,
+        count: int,
+        *,
+        temperature: float,
+        constrained: bool,
+        seed: int,
+        condition: Mapping[str, str | float],
+    ) -> Recordings:
+        """Recordings drawn from weights trained with `model.diffusion`; see `core.generation.generate_joint`.
+
+        Raises ValueError for other weights, an unknown name in `condition`, and one that no recording meets.
+        """
+        from core.generation import as_recordings, generate_joint
+        from core.tasks.abr_weights import load_model
+
+        model = load_model(weights)
+        drawn = generate_joint(model, count, temperature, constrained, seed=seed, condition=condition)
+        return as_recordings(drawn, model, seed=seed)
 
     def predict(self, weights: Path, file: Recordings | Path) -> pd.DataFrame:
         """Predictions for a table or file of recordings, one row each; see `abr_prediction.prediction_table`."""

@@ -8,6 +8,9 @@ Term = Literal["signal", "peak_exist", "peak_latency", "peak_amplitude", "class"
 """The loss terms, under the names they have everywhere (weights, phases, metrics)."""
 TERMS: Final[tuple[Term, ...]] = get_args(Term)
 
+HEADLINE: Final = "val/class/f1_macro"
+"""What a search of this task improves unless the space file says otherwise."""
+
 Part = Literal[
     "condition",
     "convolution",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from core.config import (
+    POSITIVE_ONLY,
     AugmentOptions,
     BalanceOptions,
     ClassLossOptions,
@@ -106,6 +107,10 @@ class TermWeights(Options):
         return float(getattr(self, "class_" if term == "class" else term))
 
 
+REGRESSIONS: Final[tuple[Term, ...]] = ("peak_latency", "peak_amplitude", "threshold")
+"""Terms that are errors in a number."""
+
+
 class LossOptions(ClassLossOptions):
     """The multi-task loss: a weighted sum of terms, each over the recordings that carry its label."""
 
@@ -125,6 +130,17 @@ class LossOptions(ClassLossOptions):
     for each, and the loss is the likelihood of the mixture (document 001: outlier probability). 0 expects none."""
     auxiliary: NonNegative = 0.3
     """Weight, within the threshold term, of the second predictor of `model.heads.threshold.paths` global_local."""
+
+    @model_validator(mode="after")
+    def _likelihoods_can_be_negative(self) -> Self:
+        signed = [term for term in REGRESSIONS if self.weights.of(term) > 0]
+        if self.regression == "huber" or not signed:
+            return self
+        method = self.weighting.method
+        if method in POSITIVE_ONLY or self.weighting.normalise == "first":
+            what = f"weighting.method {method}" if method in POSITIVE_ONLY else "weighting.normalise first"
+            raise ValueError(f"{what} needs losses above 0; with regression gaussian_nll {', '.join(signed)} are not")
+        return self
 
 
 class AbrOptimizer(OptimizerOptions):

@@ -24,6 +24,7 @@ from core.models.network import AbrNetwork
 from core.schedules import Sampling
 from core.tasks.abr_calibration import applied_to_its_own, calibrated
 from core.tasks.abr_data import AbrDataset, pooled
+from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import TERMS, AbrOptions, Term
 from core.tasks.abr_weights import About, network_for, predictions
 from core.training.device import Compute, compute_for
@@ -31,6 +32,7 @@ from core.training.ema import Ema
 from core.training.optim import build_optimizer, steps_per_epoch
 from core.training.phases import Span
 from core.training.run import Evaluation, Learner, Run
+from core.training.schedule import openings
 from core.training.seeds import torch_seed
 from core.training.start import begin_from
 
@@ -93,6 +95,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
             for index, (part, fold) in enumerate(zip(parts, data.folds, strict=True))
         ),
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
+        objective=HEADLINE,
         watch=options.watch,
         watched=_watched(options, phases),
         schedules=options.schedules,
@@ -262,7 +265,8 @@ def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callab
         calibration = calibrated(said, everything, temperature=about.options.model.heads.class_.temperature)
         scored = applied_to_its_own(calibration, said, everything)
         scores = score(scored, everything, split="val", rare=data.rare)
-        stored = replace(about, temperature=calibration.temperature, intervals=calibration.intervals)
+        gates = openings(parts[0].network.gates())
+        stored = replace(about, temperature=calibration.temperature, intervals=calibration.intervals, gates=gates)
         return Evaluation(values=with_skill(scores, trivial), about=stored.to_json())
 
     return evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
+from core.config import Fraction
 from core.data.check import MOST_CLASSES, MOST_SAMPLES, is_name
 from core.data.recordings import STATIC, Recordings, SignalUnit
 from core.data.scaling import Scaling
@@ -21,6 +22,7 @@ from core.metrics import Predictions
 from core.models.network import AbrNetwork, build_network
 from core.models.outputs import Outputs
 from core.tasks.abr_calibration import Calibration
+from core.tasks.abr_names import Part
 from core.tasks.abr_options import AbrOptions, Term
 from core.training.checkpoint import ABOUT
 from core.training.saved import fill, first_line
@@ -51,6 +53,8 @@ class About:
     units of the predicted spread where the heads predict one."""
     temperature: float = 1.0
     """What the class logits are divided by, fitted on the validation recordings."""
+    gates: Mapping[Part, Fraction] = field(default_factory=dict)
+    """Part of the network -> how far its branches were open when the weights were saved; all of it where missing."""
 
     @property
     def calibration(self) -> Calibration:
@@ -124,9 +128,14 @@ def load_model(path: Path) -> TrainedModel:
 
 
 def _network(file: Any, about: About, fold: int) -> AbrNetwork:
-    """The network of one fold."""
+    """The network of one fold; of the file only tensors of the right shape are read, however large it says it is."""
     network = network_for(about.options, about.scalings[fold], about)
-    return fill(network, file, f"fold{fold}.")
+    fill(network, file, f"fold{fold}.")
+    gates = network.gates()
+    for part, opening in about.gates.items():
+        for gate in gates.get(part, ()):
+            gate.open = opening
+    return network.eval()
 
 
 def network_for(options: AbrOptions, scaling: Scaling, shape: About | Recordings) -> AbrNetwork:
@@ -163,16 +172,22 @@ def predictions(network: AbrNetwork, scaling: Scaling, batch: Batch, *, trained:
     rows: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
         for index in torch.arange(len(batch), device=batch.device).split(CHUNK):  # type: ignore[no-untyped-call]
-            for name, part in _said(network(batch.take(index))).items():
+            for name, part in said_of(network(batch.take(index))).items():
                 rows.setdefault(name, []).append(part)
-    labelled = {"threshold": scaling.threshold, "peak_latency": scaling.latency, "peak_amplitude": scaling.amplitude}
-    silent = {term for term, target in {**labelled, "signal": scaling.clean}.items() if target is None}
-    spoken = {name for name in rows if TERM_OF[name] in trained and TERM_OF[name] not in silent}
-    said: dict[str, Any] = {name: torch.cat(rows[name]).cpu().numpy() for name in spoken}
+    spoken = spoken_of(scaling, trained)
+    said: dict[str, Any] = {name: torch.cat(rows[name]).cpu().numpy() for name in rows if name in spoken}
     return Predictions(**said)
 
 
-def _said(outputs: Outputs) -> dict[str, torch.Tensor]:
+def spoken_of(scaling: Scaling, trained: Collection[Term]) -> frozenset[str]:
+    """Parts of the predictions whose head was trained on labels."""
+    labelled = {"threshold": scaling.threshold, "peak_latency": scaling.latency, "peak_amplitude": scaling.amplitude}
+    silent = {term for term, target in {**labelled, "signal": scaling.clean}.items() if target is None}
+    return frozenset(name for name, term in TERM_OF.items() if term in trained and term not in silent)
+
+
+def said_of(outputs: Outputs) -> dict[str, torch.Tensor]:
+    """Part of the predictions -> what the network's outputs say of it, whether trained or not."""
     made = {
         "class_probability": outputs.class_logits_BK.double().softmax(-1),
         "threshold_db": outputs.threshold_B,

@@ -72,6 +72,19 @@ class Reference:
     """95 % interval of the paired difference, ours minus this; None where it would mean nothing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A program written from saved weights: what goes in, what comes out, and how near it is to the model."""
+
+    inputs: Mapping[str, str]
+    """Name -> shape and meaning, in the order of the arguments."""
+    outputs: Mapping[str, tuple[int, ...]]
+    """Name -> shape for one recording."""
+    difference: float
+    """Largest difference from the model, as a share of the spread of each output."""
+    tolerance: float
+
+
 class Task:
     """A problem the harness can search: a name, its options, and a training run that yields epoch reports.
 
@@ -145,6 +158,30 @@ class Task:
         Raises ValueError when the recordings do not fit the weights.
         """
         raise NotImplementedError(f"task {self.name} cannot predict")
+
+    def program(self, weights: Path, to: Path) -> Exported:
+        """Write saved weights as a program of torch's format (`torch.export`), checked against the model.
+
+        Raises ValueError when the weights are none of this task's, or the program says something else.
+        """
+        raise NotImplementedError(f"task {self.name} cannot be written as a program")
+
+    def generate(
+        self,
+        weights: Path,
+        count: int,
+        *,
+        temperature: float,
+        constrained: bool,
+        seed: int,
+        condition: Mapping[str, str | float],
+    ) -> Any:
+        """`count` examples drawn from saved weights, as a table like those the task reads, its origin said in it.
+
+        `temperature` scales how they spread, `condition` fixes what they share. Raises ValueError for weights that
+        cannot generate and for a condition that nothing meets.
+        """
+        raise NotImplementedError(f"task {self.name} cannot generate")
 
     def references(self, weights: Path, *, data: Any, split: str) -> Sequence[Reference]:
         """What else scores on this split, beside the saved weights; may take seconds, asked once per run."""

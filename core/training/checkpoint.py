@@ -70,6 +70,8 @@ class Saved:
     """Condition on a metric -> the epoch at whose end it was first met."""
     standstill: Standstill = field(default_factory=Standstill)
     """How early stopping stands."""
+    scores: Sequence[float] = ()
+    """The objective of the last epochs."""
 
 
 def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, Any]) -> None:
@@ -89,6 +91,7 @@ def save_checkpoint(folder: Path, run: Run, saved: Saved, about: Mapping[str, An
         "losses": {term: list(losses) for term, losses in saved.losses.items()},
         "reached": dict(saved.reached),
         "standstill": saved.standstill.to_json(),
+        "scores": list(saved.scores),
         "learners": [asdict(learner.progress) for learner in run.learners],
         "learnt": [learner.loss.state() for learner in run.learners],
         "averaged": [0 if learner.ema is None else learner.ema.steps for learner in run.learners],
@@ -135,7 +138,8 @@ def load_checkpoint(folder: Path, run: Run) -> Saved | None:
             _restore(learner, weights, moments, Progress(**progress), steps)
             learner.loss.restore(learnt)
         standstill = Standstill(**state.get("standstill", {}))
-        return Saved(EpochReport.from_json(state["report"]), state["losses"], state["reached"], standstill)
+        report, scores = EpochReport.from_json(state["report"]), state.get("scores", ())
+        return Saved(report, state["losses"], state["reached"], standstill, scores)
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from core.schedules import EmaOptions
 
@@ -27,9 +28,9 @@ def kept(step: int, options: EmaOptions) -> float:
 
 
 class Ema:
-    """average <- kept * average + (1 - kept) * state, for weights and running statistics alike.
+    """average <- kept * average + (1 - kept) * state, for weights and the statistics of batch normalisation alike.
 
-    It begins with the state the network has now. Whole numbers are copied. What does not change stays bit for bit.
+    It begins with the state the network has now. Everything else is copied. What does not change stays bit for bit.
     """
 
     def __init__(self, network: nn.Module, options: EmaOptions) -> None:
@@ -38,6 +39,7 @@ class Ema:
         self.steps = 0
         """Updates so far."""
         self.average = {name: tensor.clone() for name, tensor in self.state().items()}
+        self._moving = {name for name, _ in network.named_parameters()} | set(_statistics(network))
 
     def state(self) -> dict[str, Tensor]:
         """Name -> what the network itself holds; changing it changes the network."""
@@ -48,7 +50,7 @@ class Ema:
         self.steps += 1
         share = 1 - kept(self.steps, self.options)
         for name, tensor in self.state().items():
-            if tensor.is_floating_point():
+            if name in self._moving:
                 self.average[name].lerp_(tensor, share)
             else:
                 self.average[name].copy_(tensor)
@@ -78,6 +80,15 @@ def averaged(learners: Iterable[Averaged]) -> Iterator[None]:
             if learner.ema is not None:
                 stack.enter_context(learner.ema.in_place())
         yield
+
+
+def _statistics(network: nn.Module) -> Iterator[str]:
+    """The names of running means and variances; counts of batches are whole numbers."""
+    for path, module in network.named_modules():
+        if isinstance(module, _NormBase):
+            for name, statistic in module.named_buffers(recurse=False):
+                if statistic.is_floating_point():
+                    yield f"{path}.{name}" if path else name
 
 
 def _fill(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

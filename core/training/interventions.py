@@ -9,11 +9,15 @@ from core.training.run import Run
 
 
 class GoBack(Exception):
-    """An epoch is to begin again from the last checkpoint: what broke in it cannot be skipped."""
+    """An epoch in which something broke is to begin again from the last checkpoint."""
 
     def __init__(self, asked: Intervention) -> None:
         super().__init__(asked)
         self.asked = asked
+
+
+class NothingToGoBackTo(RuntimeError):
+    """The checkpoint of the epoch before is gone or damaged."""
 
 
 def intervene(run: Run, asked: Intervention | None, epoch: int) -> None:
@@ -27,10 +31,14 @@ def intervene(run: Run, asked: Intervention | None, epoch: int) -> None:
         progress.streak = 0
 
 
-def begin_again(run: Run, asked: Intervention, epoch: int, restore: Callable[[], object]) -> None:
-    """Put the learners back to where `restore` takes them, and lower the rate that they had before."""
+def begin_again(run: Run, asked: Intervention, epoch: int, restore: Callable[[], int | None]) -> None:
+    """Put the learners back to before `epoch` by `restore`, which says to where, and lower the rate they had.
+
+    Raises NothingToGoBackTo when it leads elsewhere.
+    """
     rates = [(learner.progress.rate, list(learner.progress.lowered)) for learner in run.learners]
-    restore()
+    if restore() != epoch - 1:
+        raise NothingToGoBackTo(f"epoch {epoch} cannot begin again: the checkpoint before it is gone or damaged")
     for learner, (rate, lowered) in zip(run.learners, rates, strict=True):
         learner.progress.rate, learner.progress.lowered = rate, lowered
     intervene(run, asked, epoch)

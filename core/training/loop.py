@@ -26,7 +26,7 @@ from core.training.phases import Span, active, come, phase_at
 from core.training.run import Learner, Run
 from core.training.schedule import adjust, enter, refuse_idle
 from core.training.seeds import Purpose, sequence, torch_seed
-from core.training.signals import EpochSteps, slopes
+from core.training.signals import EpochSteps, recent, slopes, spread
 from core.training.step import Step, optimise
 from core.training.stopping import Standstill
 from core.training.watch import interval
@@ -43,8 +43,8 @@ def train(run: Run, folder: Path) -> Reports:
     When a loss, gradient or weight is not finite, a report with `complete=False` is yielded at that step, before a
     broken loss or gradient can change a weight; going on from there skips the step.
 
-    A report may be answered (`send`) with an Intervention, which lowers the learning rate from there on; where a loss
-    or weight was not finite, the epoch begins again from the last checkpoint.
+    A report may be answered (`send`) with an Intervention, which lowers the learning rate from there on; an epoch that
+    something was not finite in begins again from the last checkpoint, if there is one.
 
     Raises OtherRun when the checkpoint belongs to another configuration.
     """
@@ -57,11 +57,11 @@ def _epochs(run: Run, folder: Path) -> Reports:
     saved = load_checkpoint(folder, run)
     losses: dict[str, list[float]] = {}
     reached: dict[str, int] = {}
-    standstill = Standstill()
+    standstill, scores = Standstill(), list[float]()
     done = 0
     if saved is not None:
         losses, reached = {term: list(values) for term, values in saved.losses.items()}, dict(saved.reached)
-        done, standstill = saved.report.epoch, saved.standstill
+        done, standstill, scores = saved.report.epoch, saved.standstill, list(saved.scores)
     log = WatchLog(folder)
     log.cut_after(done)
     if saved is not None:
@@ -79,12 +79,13 @@ def _epochs(run: Run, folder: Path) -> Reports:
         with averaged(run.learners):
             evaluation = run.evaluate()
         _note_reached(run.watched, evaluation.values, reached, epoch)
+        scores = recent(scores, evaluation.values.values.get(run.objective or ""))
         standstill, ended_early = _standing(run, standstill, evaluation.values, phases, epoch)
         report = EpochReport(
             epoch=epoch,
             phase=phase.name,
             metrics=evaluation.values.values,
-            health=_health(run, steps, losses, phase) | interventions.signals(run, epoch),
+            health=_health(run, steps, losses, phase) | spread(scores) | interventions.signals(run, epoch),
             active=_active(run, phases, epoch),
             absent=evaluation.values.absent,
             seconds=time.perf_counter() - began,
@@ -92,7 +93,7 @@ def _epochs(run: Run, folder: Path) -> Reports:
         )
         for learner in run.learners:
             learner.loss.epoch_ended()
-        save_checkpoint(folder, run, Saved(report, losses, reached, standstill), evaluation.about)
+        save_checkpoint(folder, run, Saved(report, losses, reached, standstill, scores), evaluation.about)
         intervene(run, (yield report), epoch)
         if ended_early:
             return
@@ -107,9 +108,14 @@ def _train_folds(
         for learner in run.learners:
             yield from _train_epoch(run, learner, epoch, phases, log, reached=reached, steps=steps)
     except GoBack as back:
-        begin_again(run, back.asked, epoch, lambda: load_checkpoint(folder, run))
+        begin_again(run, back.asked, epoch, lambda: _restored(folder, run))
         return None
     return steps
+
+
+def _restored(folder: Path, run: Run) -> int | None:
+    saved = load_checkpoint(folder, run)
+    return None if saved is None else saved.report.epoch
 
 
 def _train_epoch(
@@ -158,7 +164,7 @@ def _train_epoch(
                     complete=False,
                     evidence=_evidence(learner, step, epoch),
                 )
-            if asked is not None and step.broken != "gradient":
+            if asked is not None and epoch > 1:
                 raise GoBack(asked)
             intervene(run, asked, epoch)
 

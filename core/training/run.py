@@ -178,6 +178,8 @@ class Run:
     """Terms with a weight above 0 and labels in the training split; the others are never on."""
     learners: tuple[Learner, ...]
     evaluate: Callable[[], Evaluation]
+    objective: str | None = None
+    """The task's headline metric, whose unrest is reported."""
     watch: WatchOptions = field(default_factory=WatchOptions)
     watched: tuple[MetricReached, ...] = ()
     """Conditions that something in the run waits for."""

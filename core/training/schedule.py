@@ -12,7 +12,7 @@ from torch import nn
 from core.schedules import ScheduleOptions
 from core.training.optim import pace, set_decay
 from core.training.phases import Span, along, level, through
-from core.training.run import Learner, Run
+from core.training.run import Gate, Learner, Run
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ def adjust(run: Run, learner: Learner, span: Span, *, epoch: int, step: int, ste
     return found | _follow(learner, run.schedules, ((epoch - 1) * steps + step) / (run.epochs * steps))
 
 
-def openings(learner: Learner) -> dict[str, float]:
+def openings(gates_of: Mapping[Any, Sequence[Gate]]) -> dict[Any, float]:
     """Part -> how far its gates are open now; parts that are wholly open are left out."""
-    return {part: gates[0].open for part, gates in learner.gates.items() if gates and gates[0].open != 1}
+    return {part: gates[0].open for part, gates in gates_of.items() if gates and gates[0].open != 1}
 
 
 def refuse_idle(run: Run) -> None:

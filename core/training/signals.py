@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import fmean, median, pstdev
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,8 @@ from core.training.watch import signals as seen
 
 LARGE_NORM: Final = 10.0
 """Gradient norm from which document 000 speaks of explosion."""
+LAST: Final = 5
+"""Epochs over which the unrest of the objective is told."""
 SLOPE_EPOCHS: Final = 5
 """Epochs the slope of a loss is fitted over."""
 
@@ -62,6 +64,16 @@ class EpochSteps:
                 counted[f"weight/{term}"].append(weight)
         looks = [step.look for step in self.steps if step.look is not None]
         return found | {name: fmean(weights) for name, weights in counted.items()} | dict(self.settings) | seen(looks)
+
+
+def recent(scores: Sequence[float], score: float | None) -> list[float]:
+    """The last scores with this epoch's; an epoch without one begins them again."""
+    return [] if score is None else [*scores, score][-LAST:]
+
+
+def spread(scores: Sequence[float]) -> dict[str, float]:
+    """`objective_sd_last5`: standard deviation of the objective over the last five epochs, once there are five."""
+    return {"objective_sd_last5": pstdev(scores)} if len(scores) == LAST else {}
 
 
 def slopes(history: Mapping[str, Sequence[float]]) -> dict[str, float]:

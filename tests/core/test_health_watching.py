@@ -235,7 +235,7 @@ def test_a_training_that_takes_no_interventions_is_stopped() -> None:
 
 def broken(what: str, **evidence: Any) -> list[Verdict]:
     options = HealthOptions.model_validate({"non_finite": {"intervene": {"times": 1}}})
-    state = {"what": what, "streak": 3, "rate_factor": 1.0, "interventions": 0}
+    state: dict[str, Any] = {"what": what, "streak": 3, "rate_factor": 1.0, "interventions": 0}
     report = EpochReport(epoch=4, phase="all", complete=False, evidence=state | evidence)
     return said([epoch(3), report], "non_finite", options)
 

@@ -3,12 +3,15 @@ import math
 import pytest
 import torch
 
-from core.models.attention import Attention, positions
+from core.models.attention import Ask, Attention, Transformer, positions
 
 
 def attention(channels: int = 8, memory: int = 6, heads: int = 2) -> Attention:
+    """Attention that says something, as after some training."""
     torch.manual_seed(0)
-    return Attention(channels, memory, heads).double()
+    made = Attention(channels, memory, heads).double()
+    torch.nn.init.normal_(made.out.weight)
+    return made
 
 
 def test_attention_is_torchs_own() -> None:
@@ -17,7 +20,7 @@ def test_attention_is_torchs_own() -> None:
     with torch.no_grad():
         rows = [ours.query, ours.key, ours.value]
         theirs.in_proj_weight.copy_(torch.cat([row.weight for row in rows]))
-        theirs.in_proj_bias.copy_(torch.cat([row.bias for row in rows]))
+        theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, torch.zeros(8), ours.value.bias]))
         theirs.out_proj.load_state_dict(ours.out.state_dict())
     query, key, value = (torch.randn(3, length, 8, dtype=torch.float64) for length in (5, 7, 7))
     torch.testing.assert_close(ours(query, key, value), theirs(query, key, value, need_weights=False)[0])
@@ -52,7 +55,7 @@ def test_entropy_by_hand() -> None:
     with torch.no_grad():
         for layer in (look.query, look.key):
             layer.weight.copy_(torch.eye(2))
-            layer.bias.zero_()
+        look.query.bias.zero_()
     query = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
     # Scores 0 and sqrt(2) log(3) / sqrt(2) = log 3: weights 1/4 and 3/4.
     memory = torch.tensor([[[0.0, 0.0], [math.sqrt(2) * math.log(3), 0.0]]], dtype=torch.float64)
@@ -65,11 +68,68 @@ def test_entropy_by_hand() -> None:
 
 
 def test_positions_of_equal_times_are_equal_whatever_the_stride() -> None:
-    fine, coarse = positions(100, 12, stride=2.0), positions(25, 12, stride=8.0)
-    torch.testing.assert_close(fine[::4], coarse, atol=1e-4, rtol=0)
-    assert torch.cdist(fine, fine).add(torch.eye(100)).min() > 0.05
+    """A token of three of two samples stands where the second of the three does."""
+    fine, coarse = positions(torch.zeros(1, 99, 12), 2), positions(torch.zeros(1, 33, 12), 6)
+    torch.testing.assert_close(fine[1::3], coarse, atol=1e-4, rtol=0)
+    assert torch.cdist(fine, fine).add(torch.eye(99)).min() > 0.05
 
 
 def test_channels_divide_into_heads() -> None:
     with pytest.raises(ValueError, match="10 channels do not divide into 4 heads"):
         Attention(10, 10, 4)
+
+
+def asking(memory_channels: int | None = 6, **options) -> Ask:
+    torch.manual_seed(0)
+    ask = Ask(8, memory_channels, 2, 0.0, **options).double().eval()
+    torch.nn.init.normal_(ask.attention.out.weight)
+    return ask
+
+
+def test_what_is_asked_changes_the_answer_and_hears_of_it() -> None:
+    ask = asking()
+    x_BDL, memory_BDM = torch.randn(2, 8, 50).double(), torch.randn(2, 6, 12).double().requires_grad_()
+    answer = ask(x_BDL, memory_BDM, 4, 16)
+    assert not torch.allclose(answer, ask(x_BDL, torch.randn(2, 6, 12).double(), 4, 16))
+    answer.sum().backward()
+    assert memory_BDM.grad is not None
+    assert (memory_BDM.grad.abs().amax((0, 1)) > 0).all()
+
+
+def test_it_matters_when_something_was() -> None:
+    """Attention alone does not see the order of its memory; with positions it does."""
+    x, memory = torch.randn(2, 5, 8).double(), torch.randn(2, 7, 6).double()
+    order = torch.tensor([3, 1, 0, 2, 6, 5, 4])
+    bare = attention()
+    torch.testing.assert_close(bare(x, memory, memory), bare(x, memory[:, order], memory[:, order]))
+    ask, x_BDL, memory_BDM = asking(), x.transpose(1, 2), memory.transpose(1, 2)
+    told, shuffled = ask(x_BDL, memory_BDM, 4, 16), ask(x_BDL, memory_BDM[..., order], 4, 16)
+    assert (told - shuffled).abs().max() > 1e-3
+
+
+def test_the_memory_is_key_and_value_and_the_features_ask() -> None:
+    """A memory of equal tokens has one value to give: whatever is asked, the answer is that value's."""
+    ask = asking()
+    equal_BDM = torch.randn(2, 6, 1).double().expand(2, 6, 12)
+    x_BDL = torch.randn(2, 8, 50).double()
+    found_BDL = ask(x_BDL, equal_BDM, 4, 16) - x_BDL
+    torch.testing.assert_close(found_BDL, found_BDL[..., :1].expand_as(found_BDL))
+    assert found_BDL.abs().max() > 1e-3
+
+
+def test_heads_see_several_scales() -> None:
+    """A change of one token reaches seven keys and values, but through a quarter of the channels only one."""
+    look = attention(8, 8, 2)
+    scaled = Attention(8, 8, 2, by_scale=True).double()
+    assert scaled.key_scales is not None
+    x_BLC = torch.zeros(1, 15, 8, dtype=torch.float64)
+    x_BLC[0, 7] = 1.0
+    reach = (scaled.key_scales(x_BLC)[0] != 0).sum(0)
+    assert reach.tolist() == [1, 1, 3, 3, 5, 5, 7, 7]
+    assert look.key_scales is None
+
+
+def test_a_transformer_begins_as_nothing() -> None:
+    transformer = Transformer(8, 2, 0.0, own=True, by_scale=True, memory_channels=6)
+    x_BDL = torch.randn(2, 8, 50)
+    assert torch.equal(transformer(x_BDL, 4, torch.randn(2, 6, 12), 16), x_BDL)

@@ -10,10 +10,12 @@ from core.data.recordings import STATIC, Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.abr import build_loss
-from core.models.network import BACKBONES, ENCODER_WIDTHS, STATIC_INPUTS, WIDTHS, AbrNetwork, build_network
+from core.models.backbones import BACKBONES, ENCODER_WIDTHS, UNET_WIDTHS, WIDTHS
+from core.models.network import EXTRACTIONS, STATIC_INPUTS, AbrNetwork, build_network
 from core.models.outputs import Outputs
 from core.models.s4d import Kernel
 from core.tasks.abr_options import TERMS, Backbone, Input, LossOptions, ModelOptions, ModelSize, Term
+from core.tasks.abr_unet_options import Extraction
 
 HEADS: dict[Term, str] = {
     "signal": "signal_head",
@@ -61,8 +63,9 @@ def values(outputs: Outputs) -> dict[str, torch.Tensor]:
 
 
 def test_tables_are_total() -> None:
-    assert set(WIDTHS) == set(ENCODER_WIDTHS) == set(get_args(ModelSize))
+    assert set(WIDTHS) == set(ENCODER_WIDTHS) == set(UNET_WIDTHS) == set(get_args(ModelSize))
     assert set(BACKBONES) == set(get_args(Backbone))
+    assert set(EXTRACTIONS) == set(get_args(Extraction))
     assert set(STATIC_INPUTS) | {"signal"} == set(get_args(Input))
     assert set(STATIC_INPUTS.values()) == set(STATIC)
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from core.data.recordings import Recordings
 from core.data.scaling import fit_scaling
+from core.models.backbones import BACKBONES
 from core.models.encoder import Block
 from core.models.gate import Gate
-from core.models.network import BACKBONES, AbrNetwork, build_network
+from core.models.network import AbrNetwork, build_network
 from core.models.parts import gates_of, parts_of
 from core.tasks.abr_names import PARTS, Part
 from core.tasks.abr_options import Backbone, ModelOptions

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.training.signals import EpochSteps, slopes
+from core.training.signals import EpochSteps, recent, slopes, spread
 from core.training.step import Step
 
 
@@ -48,3 +48,14 @@ def test_slopes_are_relative_and_per_epoch() -> None:
     # 10, 9, 8 falls by 1 an epoch, of 9 on average. Only the last five epochs count.
     found = slopes({"class": [10, 9, 8], "signal": [1], "threshold": [99, 2, 2, 2, 2, 2], "peak_exist": [0, 0]})
     assert found == {"class": pytest.approx(-1 / 9), "threshold": 0}
+
+
+def test_unrest_of_the_objective_by_hand() -> None:
+    # 1, 2, 3, 4, 5 have a variance of 2; the sixth pushes the first out.
+    scores: list[float] = []
+    for score in (1.0, 2.0, 3.0, 4.0):
+        scores = recent(scores, score)
+    assert spread(scores) == {}
+    assert spread(recent(scores, 5.0)) == {"objective_sd_last5": pytest.approx(2**0.5)}
+    assert recent(recent(scores, 5.0), 6.0) == [2, 3, 4, 5, 6]
+    assert recent(scores, None) == []

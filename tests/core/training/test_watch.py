@@ -34,7 +34,8 @@ class Uniform(nn.Module):
 
     def __init__(self, entropy: float) -> None:
         super().__init__()
-        self.watched, self.entropy = False, None
+        self.watched = False
+        self.entropy: Tensor | None = None
         self._said = torch.tensor(entropy)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +53,8 @@ class Toy(nn.Module):
         self.attention = nn.Sequential(Uniform(0.25), Uniform(0.75))
 
     def forward(self, batch: Tensor) -> Tensor:
-        return self.attention(self.shared.weight)
+        seen: Tensor = self.attention(self.shared.weight)
+        return seen
 
 
 class ToyLoss:
@@ -146,7 +148,9 @@ def test_the_look_comes_before_clipping_and_changes_no_weight() -> None:
 def test_attention_is_watched_only_while_it_is_looked_at() -> None:
     learner = toy({"a": 1.0, "b": 1.0})
     step(learner)
-    assert all(not each.watched and each.entropy is None for each in learner.network.attention)  # type: ignore[attr-defined]
+    modules = [each for each in learner.network.modules() if isinstance(each, Uniform)]
+    assert len(modules) == 2
+    assert all(not each.watched and each.entropy is None for each in modules)
 
 
 def test_where_all_that_is_shared_is_frozen_there_is_no_pull() -> None:

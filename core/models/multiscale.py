@@ -1,0 +1,69 @@
+"""Several kernel widths side by side: InceptionTime (1909.04939), weighed as in selective kernels (1903.06586).
+
+A wave lasts over a millisecond, seven samples at 15 kHz half of one: the widths are used at every level of a U-Net,
+where they span twice as much each time.
+"""
+
+# B recordings, C channels, L positions, S scales.
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+KERNELS: Final = (1, 3, 5, 7)
+"""Documents 001 and 004."""
+
+
+def share(channels: int, kernels: tuple[int, ...]) -> int:
+    """Channels of each width.
+
+    Raises ValueError for a kernel without a middle, whose features would lie half a step off, and for channels that do
+    not divide.
+    """
+    if any(kernel % 2 == 0 for kernel in kernels):
+        raise ValueError(f"kernels must be odd to keep their place in time, not {kernels}")
+    if channels % len(kernels):
+        raise ValueError(f"{channels} channels do not divide into {len(kernels)} scales")
+    return channels // len(kernels)
+
+
+class MultiScale(nn.Module):
+    """Convolutions of several widths, a share of the channels each; a softmax over the widths says what each counts."""
+
+    def __init__(self, channels: int, kernels: tuple[int, ...] = KERNELS) -> None:
+        super().__init__()
+        width = share(channels, kernels)
+        self.scales = nn.ModuleList(nn.Conv1d(channels, width, kernel, padding=kernel // 2) for kernel in kernels)
+        self.choose = nn.Linear(channels, len(kernels))
+
+    def forward(self, x_BCL: Tensor) -> Tensor:
+        """(B, C, L) -> (B, C, L); with equal weights the convolutions as they are."""
+        weight_BS = len(self.scales) * self.weights(x_BCL)
+        made = [scale(x_BCL) * weight_BS[:, row, None, None] for row, scale in enumerate(self.scales)]
+        return torch.cat(made, 1)
+
+    def weights(self, x_BCL: Tensor) -> Tensor:
+        """(B, S) what each width counts for a recording; sums to 1."""
+        chosen_BS: Tensor = self.choose(x_BCL.abs().mean(-1))
+        return chosen_BS.softmax(1)
+
+
+class ByScale(nn.Module):
+    """Each of several groups of channels seen through a kernel of its own, channel by channel; means at the start."""
+
+    def __init__(self, channels: int, kernels: tuple[int, ...] = KERNELS) -> None:
+        super().__init__()
+        width = self.width = share(channels, kernels)
+        self.scales = nn.ModuleList(
+            nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width, bias=False) for kernel in kernels
+        )
+        for kernel, scale in zip(kernels, self.scales, strict=True):
+            nn.init.constant_(scale.weight, 1 / kernel)  # type: ignore[arg-type]
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        parts = torch.split(x_BLC.transpose(1, 2), self.width, 1)
+        return torch.cat([scale(part) for scale, part in zip(self.scales, parts, strict=True)], 1).transpose(1, 2)
