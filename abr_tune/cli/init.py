@@ -13,7 +13,7 @@ from abr_tune.errors import UserError
 SCHEMA = "abr-tune.schema.json"
 
 MORE = {
-    "from": "from: results/phase1            # an earlier run: its best is tried first, its trials teach the sampler",
+    "from": "from: results/phase1            # an earlier run: its best configuration and weights are begun from",
     "constraints": 'constraints: {val/peak/exist_auroc: "> 0.8"}    # what the best must meet beside the objective',
     "limits": "limits: {time: 5m, memory: 2GiB}                # what one trial may take",
     "stop": "stop: {no_improvement: 15}      # ended trials in a row without a better best",
@@ -34,11 +34,15 @@ def init(
 ) -> None:
     """Write a commented space file to start from, with its schema beside it for editors.
 
+    Of a file of stages the files it names are written too.
+
     Examples:
 
       abr-tune init my.yaml
 
       abr-tune init --example smoke
+
+      abr-tune init --example recovery
     """
     source = _example(example) if example is not None else _example_of(task)
     target = file or Path(source.name)
@@ -47,11 +51,18 @@ def init(
         raise UserError(f"{target} is there already; --force overwrites it")
     if not target.parent.is_dir():
         raise UserError(f"there is no folder {target.parent}")
+    stages = {target.parent / shipped.name: shipped for shipped in _stages_of(source)}
+    others = [path for path, shipped in stages.items() if not force and _other(path, shipped)]
+    if others:
+        raise UserError(f"{others[0]}, a stage of it, is there already and another; --force overwrites it")
     text = _named(source.read_text(encoding="utf-8"), source.stem, target.stem)
     target.write_text(text if example is not None else text + _more(text), encoding="utf-8")
+    for path, shipped in stages.items():
+        path.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     if force or not schema.exists():
         schema.write_text((shipped_spaces() / SCHEMA).read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"wrote {target}; check it with: abr-tune validate {shlex.quote(str(target))}", err=True)
+    wrote = ", ".join(map(str, (target, *stages)))
+    typer.echo(f"wrote {wrote}; check it with: abr-tune validate {shlex.quote(str(target))}", err=True)
 
 
 def shipped_spaces() -> Path:
@@ -71,11 +82,23 @@ def _example(name: str) -> Path:
     return examples[name.removesuffix(".yaml")]
 
 
+def _other(path: Path, shipped: Path) -> bool:
+    """Whether something else than the shipped file stands at a path."""
+    return path.exists() and not (path.is_file() and path.read_bytes() == shipped.read_bytes())
+
+
+def _stages_of(source: Path) -> list[Path]:
+    """The files that a shipped file of stages names; none for a search."""
+    from abr_tune.plan.yaml import read
+
+    return [source.parent / name for name in read(source).data.get("stages", ())]
+
+
 def _example_of(task: str) -> Path:
     """The largest example of a task: the one that shows most."""
     from abr_tune.plan.yaml import read
 
-    fitting = [path for path in shipped_spaces().glob("*.yaml") if read(path).data["task"] == task]
+    fitting = [path for path in shipped_spaces().glob("*.yaml") if read(path).data.get("task") == task]
     if not fitting:
         from core.tasks import TASKS
 

@@ -19,6 +19,7 @@ from abr_tune.plan.begun import StartWeights
 from abr_tune.plan.describe import describe_objectives
 from abr_tune.plan.fit import Doubts
 from abr_tune.plan.health import read_health
+from abr_tune.plan.named_metrics import refuse_unknown_metrics
 from abr_tune.plan.origin import told_otherwise, writer_of
 from abr_tune.plan.overrides import faults_of, path_of, resolve, strict_json
 from abr_tune.plan.relocate import code_folder, relocated
@@ -186,6 +187,7 @@ def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
     """Path -> value; notes unknown paths, values that do not fit, and broken rules between them."""
     section = source.data.setdefault("train", {})
     values = read_options(source, ("train",), options)
+    refuse_unknown_metrics(source, ("train",), options, values)
     faults = faults_of(options, values)
     if not isinstance(section, dict) or refuse_misfits(source, ("train",), values, faults):
         return values

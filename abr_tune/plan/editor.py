@@ -13,7 +13,7 @@ from abr_tune.plan.docs import field_doc
 from abr_tune.plan.methods import PRUNERS, SAMPLERS
 from abr_tune.plan.metric_names import METRICS
 from abr_tune.plan.overrides import Option, option_paths
-from abr_tune.plan.schema import ObjectiveSection, Section, SpaceFile
+from abr_tune.plan.schema import ObjectiveSection, Section, SpaceFile, StagesFile
 from abr_tune.plan.spread import DISTRIBUTIONS
 from core.tasks import TASKS
 
@@ -44,14 +44,27 @@ def editor_schema() -> str:
     for section in ("BudgetSection", "LimitsSection"):
         definitions[section]["properties"]["time"] |= _TIME
     definitions["LimitsSection"]["properties"]["memory"] |= _SIZE
+    either = _or_stages(top, definitions)
     schema = {
         "$schema": DRAFT,
         **top,
         "title": "abr-tune space file",
-        "allOf": [_only_known_paths(name) for name in TASKS],
+        "allOf": [either, *(_only_known_paths(name) for name in TASKS)],
         "definitions": dict(sorted(definitions.items())),
     }
     return json.dumps(_draft_07(schema), indent=1, ensure_ascii=False) + "\n"
+
+
+def _or_stages(top: Schema, definitions: Schema) -> Schema:
+    """Let `stages` stand among the keys of a search, and say which keys go together: its own, or those of a search."""
+    stages = _model(StagesFile, definitions)
+    top["properties"]["stages"] = stages["properties"]["stages"]
+    search = {"required": top.pop("required")}
+    return {
+        "if": {"required": ["stages"]},
+        "then": {"propertyNames": {"enum": list(stages["properties"])}},
+        "else": search,
+    }
 
 
 def _model(model: type[BaseModel], definitions: Schema) -> Schema:

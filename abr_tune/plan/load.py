@@ -17,6 +17,7 @@ from abr_tune.plan.explain import nearest
 from abr_tune.plan.fit import Doubts, refuse_impossible
 from abr_tune.plan.health import read_health
 from abr_tune.plan.machine import warn_of_files, warn_of_machine
+from abr_tune.plan.named_metrics import refuse_unknown_metrics
 from abr_tune.plan.overrides import faults_of, strict_json
 from abr_tune.plan.plan import Budget, Confirm, Constraint, Criterion, Limits, Plan, Resources, StartPoint, Stop
 from abr_tune.plan.quantities import parse_bound, parse_bytes, parse_seconds
@@ -182,6 +183,7 @@ def _read_train(source: Source, options: type[BaseModel]) -> dict[str, Any]:
         return {}
     values = read_options(source, ("train",), options)
     refuse_misfits(source, ("train",), values, faults_of(options, values))
+    refuse_unknown_metrics(source, ("train",), options, values)
     return values
 
 

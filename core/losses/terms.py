@@ -62,7 +62,8 @@ def regression(
         relative_B, normaliser = log_var_B - 2 * math.log(target.sd), 0.0
         weight_B, loss_B = held_weight(relative_B, settings.nll_beta), gaussian_nll(error_B, relative_B)
     if outlier_logit_B is not None and settings.outliers:
-        anywhere = math.log((target.high - target.low) / target.sd)
+        # A density above 1 would make the mixture of a Huber loss negative.
+        anywhere = math.log(max(1.0, (target.high - target.low) / target.sd))
         loss_B = mixture_nll(loss_B + normaliser, outlier_logit_B, outlier_nll=anywhere, prior=settings.outliers)
     return torch.where(label_B.isfinite(), weight_B * loss_B, 0.0)
 

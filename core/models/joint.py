@@ -1,18 +1,17 @@
 """The joint distribution of what stands beside a recording: static parameters, class, threshold, wave V.
 
 A Gaussian copula for each pair of class and visibility of wave V (Sklar's theorem; as the nonparanormal of Liu et al.
-2009, 0903.0649): the labels of a class are taken to normal scores by their ranks, and in each pair the scores are
-Gaussian. It is fitted in closed form, keeps ranges and steps of every label exactly, and knows every conditional
-distribution. A diffusion over so few numbers would need many times the steps of a short training to get as far
-(2209.15421); the signal, which has hundreds, is drawn by diffusion given these. Together that is the joint,
-by the chain rule.
+2009, 0903.0649): the labels of a pair are taken to normal scores by their ranks, and the scores are jointly Gaussian.
+It is fitted in closed form, keeps ranges and steps of every label exactly, and knows every conditional distribution. A
+diffusion over so few numbers would need many times the steps of a short training to get as far (2209.15421); the
+signal, which has hundreds, is drawn by diffusion given these. By the chain rule, both together are drawn from the joint.
 """
 
 # N recordings, C columns, K classes, G = 2 K groups (class, visible), Q quantiles, L levels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,9 +31,11 @@ LATENCY: Final = COLUMNS.index("peak_latency_ms")
 AMPLITUDE: Final = COLUMNS.index("peak_amplitude_uv")
 QUANTILES: Final = 129
 PER_QUANTILE: Final = 4
-"""Recordings behind each quantile that is kept: no table lists the recordings of a small class one by one."""
+"""Recordings behind each quantile that is kept: no table lists the recordings of a small group one by one."""
+SMALL: Final = 3 * PER_QUANTILE
+"""A group with fewer recordings has the quantiles of its class, and a class with fewer those of all."""
 LEVELS: Final = 33
-"""Intensities at which the earliest and latest latency are kept."""
+"""Intensities at most at which the earliest and latest latency are kept."""
 PRIOR: Final = 20.0
 """Recordings that the correlations of all groups together count for in those of one."""
 STEPS: Final = 64
@@ -74,10 +75,9 @@ class Parameters:
 class JointParameters(nn.Module):
     """The fitted distribution, in buffers that are stored with the weights."""
 
-    quantiles_KCQ: Tensor
+    quantiles_GCQ: Tensor
     share_G: Tensor
-    mean_GC: Tensor
-    covariance_GCC: Tensor
+    correlation_GCC: Tensor
     labelled_C: Tensor
     stepped_C: Tensor
     earliest_L: Tensor
@@ -89,12 +89,11 @@ class JointParameters(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        kinds, columns = max(1, classes), len(COLUMNS)
+        groups, columns = 2 * max(1, classes), len(COLUMNS)
         for name, value in {
-            "quantiles_KCQ": torch.zeros(kinds, columns, QUANTILES),
-            "share_G": torch.zeros(2 * kinds),
-            "mean_GC": torch.zeros(2 * kinds, columns),
-            "covariance_GCC": torch.eye(columns).repeat(2 * kinds, 1, 1),
+            "quantiles_GCQ": torch.zeros(groups, columns, QUANTILES),
+            "share_G": torch.zeros(groups),
+            "correlation_GCC": torch.eye(columns).repeat(groups, 1, 1),
             "labelled_C": torch.zeros(columns),
             "stepped_C": torch.zeros(columns),
             "earliest_L": torch.zeros(LEVELS),
@@ -117,45 +116,51 @@ class JointParameters(nn.Module):
             return
         train = train.take(kept)
         values_NC = values_of(train)
-        kind_N = np.maximum(train.hearing_class, 0)
-        score_NC = np.full_like(values_NC, np.nan)
-        stepped_C = np.array([_stepped(column) for column in values_NC.T])
-        for kind in range(max(1, self.classes)):
-            here = kind_N == kind
-            for column in range(len(COLUMNS)):
-                own = values_NC[here, column]
-                table_Q = _table(own, values_NC[:, column], stepped=bool(stepped_C[column]))
-                self.quantiles_KCQ[kind, column] = torch.from_numpy(table_Q)
-                score_NC[here, column] = _scores(own)
-        self.labelled_C.copy_(torch.from_numpy(np.isfinite(values_NC).any(0).astype(np.float64)))
+        group_N = 2 * np.maximum(train.hearing_class, 0) + (train.peak_exist > 0.5)
+        stepped_C = np.array([_stepped(column_N) for column_N in values_NC.T])
         self.stepped_C.copy_(torch.from_numpy(stepped_C.astype(np.float64)))
-        self._fit_groups(score_NC, 2 * kind_N + (train.peak_exist > 0.5))
+        self.labelled_C.copy_(torch.from_numpy(np.isfinite(values_NC).any(0).astype(np.float64)))
+        for group in range(len(self.share_G)):
+            wider = (values_NC[group_N == group], values_NC[group_N // 2 == group // 2], values_NC)
+            for column in range(len(COLUMNS)):
+                table_Q = _table([rows[:, column] for rows in wider], stepped=bool(stepped_C[column]))
+                self.quantiles_GCQ[group, column] = torch.from_numpy(table_Q)
+        self._fit_groups(values_NC, group_N)
         self._fit_limits(train, values_NC)
 
-    def _fit_groups(self, score_NC: Doubles, group_N: NDArray[np.int64]) -> None:
-        groups = len(self.share_G)
-        counts = np.bincount(group_N, minlength=groups)
-        means = np.stack([_mean(score_NC[group_N == group]) for group in range(groups)])
-        pooled = _covariance(score_NC - means[group_N])
+    def _fit_groups(self, values_NC: Doubles, group_N: NDArray[np.int64]) -> None:
+        """Shares, and correlations of the normal scores, those of few recordings drawn towards those of all groups."""
+        score_NC = np.full_like(values_NC, np.nan)
+        for group in np.unique(group_N):
+            here = group_N == group
+            for column in range(len(COLUMNS)):
+                score_NC[here, column] = _scores(values_NC[here, column])
+        counts = np.bincount(group_N, minlength=len(self.share_G))
+        pooled = _products(score_NC)
         self.share_G.copy_(torch.from_numpy(counts / counts.sum()))
-        self.mean_GC.copy_(torch.from_numpy(means))
-        for group in range(groups):
-            own = _covariance(score_NC[group_N == group] - means[group])
-            mixed = (counts[group] * own + PRIOR * pooled) / (counts[group] + PRIOR)
-            self.covariance_GCC[group] = torch.from_numpy(_definite(mixed))
+        for group, count in enumerate(counts):
+            mixed = (count * _products(score_NC[group_N == group]) + PRIOR * pooled) / (count + PRIOR)
+            self.correlation_GCC[group] = torch.from_numpy(_correlation(mixed))
 
     def _fit_limits(self, train: Recordings, values_NC: Doubles) -> None:
         """How early and late wave V was at each level, how soft it was seen, how large a response was."""
         level_N, latency_N = values_NC[:, LEVEL], values_NC[:, LATENCY]
         both = np.isfinite(level_N) & np.isfinite(latency_N)
         if both.any():
-            grid_L = np.linspace(level_N[both].min(), level_N[both].max(), LEVELS)
-            softer_LN = level_N[both] <= grid_L[:, None] + 1e-6
-            louder_LN = level_N[both] >= grid_L[:, None] - 1e-6
-            self.levels_L.copy_(torch.from_numpy(grid_L))
-            self.earliest_L.copy_(torch.from_numpy(np.where(softer_LN, latency_N[both], np.inf).min(1)))
-            self.latest_L.copy_(torch.from_numpy(np.where(louder_LN, latency_N[both], -np.inf).max(1)))
-        over = (level_N - values_NC[:, THRESHOLD])[train.peak_exist > 0.5]
+            level_N, latency_N = level_N[both], latency_N[both]
+            knots = np.unique(level_N)
+            if len(knots) > LEVELS:
+                knots = np.unique(np.quantile(level_N, np.linspace(0, 1, LEVELS), method="inverted_cdf"))
+            # Of levels up to the next knot, and of those from the one before: nothing that was seen is unlawful.
+            softer_LN = level_N < np.append(knots[1:], np.inf)[:, None]
+            louder_LN = level_N > np.append(-np.inf, knots[:-1])[:, None]
+            for name, found in {
+                "levels_L": knots,
+                "earliest_L": np.where(softer_LN, latency_N, np.inf).min(1),
+                "latest_L": np.where(louder_LN, latency_N, -np.inf).max(1),
+            }.items():
+                self.get_buffer(name).copy_(torch.from_numpy(np.pad(found, (0, LEVELS - len(knots)), mode="edge")))
+        over = (values_NC[:, LEVEL] - values_NC[:, THRESHOLD])[train.peak_exist > 0.5]
         over = over[np.isfinite(over)]
         self.softest_seen.fill_(float(over.min()) if over.size else -1e9)
         clean = train.clean if train.clean is not None else train.signal
@@ -174,8 +179,8 @@ class JointParameters(nn.Module):
     ) -> Parameters:
         """`count` sets of parameters with those of the condition fixed: the rest are drawn given them.
 
-        `temperature` multiplies the spread about the middle of each group; classes keep their shares. Constrained,
-        `lawful` holds for each. Raises Impossible when the condition leaves nothing to draw.
+        `temperature` multiplies the spread of the scores about the middle of each group; classes keep their shares.
+        Constrained, `lawful` holds for each. Raises Impossible when the condition leaves nothing to draw.
         """
         fixed = {COLUMNS.index(name): value for name, value in (given or {}).items()}
         share_G = self._shares(fixed, hearing_class, peak_exist)
@@ -210,33 +215,32 @@ class JointParameters(nn.Module):
         levels_L, earliest_L, latest_L = (
             each.cpu().numpy() for each in (self.levels_L, self.earliest_L, self.latest_L)
         )
-        early_N = latency_N < np.interp(level_N, levels_L, earliest_L) - 1e-6
-        late_N = latency_N > np.interp(level_N, levels_L, latest_L) + 1e-6
+        at_or_below_N = np.searchsorted(levels_L, level_N, "right") - 1
+        at_or_above_N = np.searchsorted(levels_L, level_N, "left")
+        early_N = latency_N < earliest_L[at_or_below_N.clip(0)] - 1e-6
+        late_N = latency_N > latest_L[at_or_above_N.clip(max=LEVELS - 1)] + 1e-6
         unheard_N = level_N - values_NC[:, THRESHOLD] < float(self.softest_seen) - 1e-6
         negative_N = values_NC[:, AMPLITUDE] < 0
         return np.asarray(~(outside_NC.any(1) | negative_N | (seen & (early_N | late_N | unheard_N))))
 
     def _ranges(self) -> tuple[Doubles, Doubles]:
-        table_KCQ = self.quantiles_KCQ.cpu().numpy()
-        known = self.share_G.cpu().numpy().reshape(-1, 2).sum(1) > 0
-        return table_KCQ[known].min((0, 2)), table_KCQ[known].max((0, 2))
+        table_GCQ = self.quantiles_GCQ.cpu().numpy()[self.share_G.cpu().numpy() > 0]
+        return table_GCQ.min((0, 2)), table_GCQ.max((0, 2))
 
     def _drawn(
         self, random: np.random.Generator, group_N: NDArray[np.int64], fixed: Mapping[int, float], temperature: float
     ) -> Parameters:
-        score_NC, table_KCQ = np.empty((len(group_N), len(COLUMNS))), self.quantiles_KCQ.cpu().numpy()
+        score_NC, table_GCQ = np.empty((len(group_N), len(COLUMNS))), self.quantiles_GCQ.cpu().numpy()
         for group in np.unique(group_N):
             here = group_N == group
             score_NC[here] = self._scores_of(random, int(group), int(here.sum()), fixed, temperature)
         place_NC = ndtr(score_NC) * (QUANTILES - 1)
         place_NC = np.where(self.stepped_C.cpu().numpy() > 0, np.round(place_NC), place_NC)
-        values_NC = np.empty_like(score_NC)
-        for kind in np.unique(group_N // 2):
-            here = group_N // 2 == kind
+        values_NC, all_of_them = np.empty_like(score_NC), np.arange(QUANTILES)
+        for group in np.unique(group_N):
+            here = group_N == group
             for column in range(len(COLUMNS)):
-                values_NC[here, column] = np.interp(
-                    place_NC[here, column], np.arange(QUANTILES), table_KCQ[kind, column]
-                )
+                values_NC[here, column] = np.interp(place_NC[here, column], all_of_them, table_GCQ[group, column])
         for column, value in fixed.items():
             values_NC[:, column] = value
         exists_N = (group_N % 2).astype(np.float64)
@@ -249,30 +253,28 @@ class JointParameters(nn.Module):
         self, random: np.random.Generator, group: int, count: int, fixed: Mapping[int, float], temperature: float
     ) -> Doubles:
         """Gaussian scores given those of the fixed columns."""
-        mean_C, covariance_CC = self.mean_GC[group].cpu().numpy(), self.covariance_GCC[group].cpu().numpy()
+        correlation_CC = self.correlation_GCC[group].cpu().numpy()
         known = np.array(sorted(fixed), dtype=np.int64)
         free = np.setdiff1d(np.arange(len(COLUMNS)), known)
         score_NC = np.empty((count, len(COLUMNS)))
-        told = np.array([self._score(group // 2, column, fixed[column]) for column in known])
-        weight = np.linalg.solve(covariance_CC[np.ix_(known, known)], covariance_CC[np.ix_(known, free)])
-        centre = mean_C[free] + (told - mean_C[known]) @ weight
-        rest = covariance_CC[np.ix_(free, free)] - covariance_CC[np.ix_(free, known)] @ weight
+        told = np.array([self._score(group, column, fixed[column]) for column in known])
+        weight = np.linalg.solve(correlation_CC[np.ix_(known, known)], correlation_CC[np.ix_(known, free)])
+        rest = correlation_CC[np.ix_(free, free)] - correlation_CC[np.ix_(free, known)] @ weight
         root = np.linalg.cholesky(_definite(rest))
         score_NC[:, known] = told
-        score_NC[:, free] = centre + temperature * random.standard_normal((count, len(free))) @ root.T
+        score_NC[:, free] = told @ weight + temperature * random.standard_normal((count, len(free))) @ root.T
         return score_NC
 
-    def _score(self, kind: int, column: int, value: float) -> float:
-        """Normal score of a value in its class: the middle of the ranks it has there."""
-        table_Q = self.quantiles_KCQ[kind, column].cpu().numpy()
+    def _score(self, group: int, column: int, value: float) -> float:
+        """Normal score of a value in its group: the middle of the ranks it has there."""
+        table_Q = self.quantiles_GCQ[group, column].cpu().numpy()
         rank = (np.searchsorted(table_Q, value, "left") + np.searchsorted(table_Q, value, "right")) / (2 * QUANTILES)
         return float(ndtri(np.clip(rank, EDGE, 1 - EDGE)))
 
     def _shares(self, fixed: Mapping[int, float], hearing_class: int | None, peak_exist: bool | None) -> Doubles:
         """(G,) probability of each group given the condition.
 
-        Proportional to its share, to the density of each fixed value in its class, and to how the group's scores there
-        differ from those of its class, which are standard normal.
+        Proportional to its share and to the density of each fixed value in it, as if these were independent.
         """
         share_G = self.share_G.cpu().numpy().copy()
         groups = np.arange(len(share_G))
@@ -295,16 +297,9 @@ class JointParameters(nn.Module):
         return np.asarray(share_G / share_G.sum())
 
     def _density(self, group: int, column: int, value: float, width: float) -> float:
-        """Relative density of a value in a group, the columns taken one by one."""
-        table_Q = self.quantiles_KCQ[group // 2, column].cpu().numpy()
-        window = width / 32 + 1e-9
-        share = np.mean(np.abs(table_Q - value) <= window) + EDGE
-        score, mean, variance = (
-            self._score(group // 2, column, value),
-            float(self.mean_GC[group, column]),
-            float(self.covariance_GCC[group, column, column]),
-        )
-        return float(share * np.exp(0.5 * score**2 - 0.5 * (score - mean) ** 2 / variance) / np.sqrt(variance))
+        """Share of a group within a small window about a value."""
+        table_Q = self.quantiles_GCQ[group, column].cpu().numpy()
+        return float(np.mean(np.abs(table_Q - value) <= width / 32 + 1e-9) + EDGE)
 
 
 def values_of(recordings: Recordings) -> Doubles:
@@ -319,11 +314,10 @@ def _stepped(values_N: Doubles) -> bool:
     return len(np.unique(known)) < min(STEPS, known.size / PER_QUANTILE)
 
 
-def _table(own_N: Doubles, everyones_N: Doubles, *, stepped: bool) -> Doubles:
-    """(Q,) quantiles of a class; those of all where the class has none, zeros where nobody has."""
-    known = own_N[np.isfinite(own_N)]
-    if not known.size:
-        known = everyones_N[np.isfinite(everyones_N)]
+def _table(wider: Sequence[Doubles], *, stepped: bool) -> Doubles:
+    """(Q,) quantiles of the first of several ever wider sets of labels that is not small; zeros where all are empty."""
+    known_sets = [labels[np.isfinite(labels)] for labels in wider]
+    known = next((labels for labels in known_sets if labels.size >= SMALL), known_sets[-1])
     if not known.size:
         return np.zeros(QUANTILES)
     knots = np.linspace(0, 1, int(np.clip(known.size // PER_QUANTILE, 3, QUANTILES)))
@@ -344,21 +338,22 @@ def _scores(values_N: Doubles) -> Doubles:
     return score_N
 
 
-def _mean(score_NC: Doubles) -> Doubles:
-    """(C,) over what is known; 0 without any."""
-    known_NC = np.isfinite(score_NC)
-    return np.asarray(np.where(known_NC, score_NC, 0.0).sum(0) / np.maximum(known_NC.sum(0), 1))
-
-
-def _covariance(deviation_NC: Doubles) -> Doubles:
-    """(C, C) over the recordings where both columns are known; the identity's entry where there are none."""
-    known_NC = np.isfinite(deviation_NC).astype(np.float64)
-    filled_NC = np.where(known_NC > 0, deviation_NC, 0.0)
+def _products(score_NC: Doubles) -> Doubles:
+    """(C, C) mean products where both columns are known; the identity's entry where they never are."""
+    known_NC = np.isfinite(score_NC).astype(np.float64)
+    filled_NC = np.where(known_NC > 0, score_NC, 0.0)
     pairs_CC = known_NC.T @ known_NC
     return np.asarray(np.where(pairs_CC > 1, filled_NC.T @ filled_NC / np.maximum(pairs_CC, 1), np.eye(len(pairs_CC))))
 
 
-def _definite(covariance_CC: Doubles) -> Doubles:
-    """The nearest matrix without negative eigenvalues, a little above."""
-    values, vectors = np.linalg.eigh((covariance_CC + covariance_CC.T) / 2)
+def _correlation(products_CC: Doubles) -> Doubles:
+    """The nearest matrix of correlations: no eigenvalue at 0 or below, ones on the diagonal."""
+    definite_CC = _definite(products_CC)
+    sd_C = np.sqrt(np.diag(definite_CC))
+    return np.asarray(definite_CC / np.outer(sd_C, sd_C))
+
+
+def _definite(products_CC: Doubles) -> Doubles:
+    """The nearest symmetric matrix without negative eigenvalues, a little above."""
+    values, vectors = np.linalg.eigh((products_CC + products_CC.T) / 2)
     return np.asarray((vectors * np.maximum(values, 1e-6)) @ vectors.T)

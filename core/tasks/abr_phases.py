@@ -89,7 +89,8 @@ class PhaseOptions(Options):
             raise ValueError(f"there is a plan and preset {self.preset}: give one of the two")
         phases = len(self.plan or PRESETS[self.preset] or self.order)
         if self.boundaries and len(self.boundaries) != phases - 1:
-            raise ValueError(f"{phases} phases need {phases - 1} boundaries, not {len(self.boundaries)}")
+            needed = "1 boundary" if phases == 2 else f"{phases - 1} boundaries"
+            raise ValueError(f"{phases} phases need {needed}, not {len(self.boundaries)}")
         if list(self.boundaries) != sorted(self.boundaries):
             raise ValueError("boundaries must increase")
         return self

@@ -15,7 +15,7 @@ from core.config import AugmentOptions, BalanceOptions, MetricReached
 from core.data.augment import Augmentation, rare_classes
 from core.data.balancing import class_shares, class_weights, presence, sampling_probabilities
 from core.data.recordings import Recordings
-from core.data.scaling import Scaling, fit_scaling
+from core.data.scaling import Scaling, beyond_reach, bounded, fit_scaling
 from core.data.tensors import Batch, as_batch
 from core.losses.abr import build_loss
 from core.losses.multitask import MultiTaskLoss
@@ -101,7 +101,9 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
         schedules=options.schedules,
         stopping=options.stopping,
         signals_of={sampling: _draw_signals(options, data.trains(), sampling) for sampling in _samplings(phases)},
-        signals=_draw_signals(options, data.trains()) | ({} if begun is None else begun.signals),
+        signals=_draw_signals(options, data.trains())
+        | _reach_signals(parts, data.trains())
+        | ({} if begun is None else begun.signals),
     )
 
 
@@ -111,7 +113,7 @@ def baselines(data: AbrDataset, split: str, held_out: Sequence[Recordings]) -> M
 
 
 def _part(options: AbrOptions, train: Recordings, val: Recordings, compute: Compute, *, seed: int, fold: int) -> _Part:
-    scaling = fit_scaling(train)
+    scaling = bounded(fit_scaling(train), options.model.bounds.by_target())
     names = train.class_names
     counts = np.bincount(train.hearing_class[train.hearing_class >= 0], minlength=len(names))
     weights = class_weights(counts, options.balance, names=names).to(compute.device)
@@ -212,6 +214,13 @@ def _draw_signals(
     return found | {f"in_batch/{name}": float(chance) for name, chance in zip(names, chance_K, strict=True)}
 
 
+def _reach_signals(parts: Sequence[_Part], trains: Sequence[Recordings]) -> dict[str, float]:
+    """`beyond_reach/<term>`: share of the training labels that its head cannot answer, over folds; absent if none."""
+    shares = [beyond_reach(part.scaling, train) for part, train in zip(parts, trains, strict=True)]
+    terms = dict.fromkeys(term for each in shares for term in each)
+    return {f"beyond_reach/{term}": float(np.mean([each.get(term, 0.0) for each in shares])) for term in terms}
+
+
 def _trained(options: AbrOptions, parts: Sequence[_Part]) -> tuple[Term, ...]:
     """Terms with a weight above 0 and labels in the training split of some fold."""
     labelled = {term for part in parts for term, weight in part.loss.denominators(part.train).items() if weight > 0}
@@ -227,7 +236,7 @@ def _tell_of_absent_phases(options: AbrOptions, phases: Sequence[Span]) -> None:
     come = {span.name for span in phases}
     if absent := [name for name in options.phases.names if name not in come]:
         names = ", ".join(absent)
-        log.warning("of %d epochs none is left for %s: it does not come", options.epochs, names)
+        log.warning("of %d epochs none is left for %s", options.epochs, names)
 
 
 def _about(

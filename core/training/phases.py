@@ -73,7 +73,8 @@ def planned(
     twice or out of order, and for phases that can never come.
     """
     if boundaries and len(boundaries) != len(phases) - 1:
-        raise ValueError(f"{len(phases)} phases need {len(phases) - 1} boundaries, not {len(boundaries)}")
+        needed = "1 boundary" if len(phases) == 2 else f"{len(phases) - 1} boundaries"
+        raise ValueError(f"{len(phases)} phases need {needed}, not {len(boundaries)}")
     found: list[Span] = []
     first, before = 1, ""
     for number, (name, phase) in enumerate(phases.items()):

@@ -11,6 +11,7 @@ from abr_tune.cli.init import SCHEMA, shipped_spaces
 from abr_tune.errors import UserError
 from abr_tune.plan.load import load_plan
 from abr_tune.plan.plan import Limits
+from abr_tune.plan.stages import load_stages
 from abr_tune.plan.yaml import parse
 
 RUNNER = CliRunner()
@@ -52,6 +53,18 @@ def test_the_keys_it_mentions_can_be_uncommented(folder: Path) -> None:
 def test_every_shipped_space_is_an_example(folder: Path, example: str) -> None:
     assert RUNNER.invoke(app, ["init", "--example", example]).exit_code == 0
     assert (folder / f"{example}.yaml").read_bytes() == (shipped_spaces() / f"{example}.yaml").read_bytes()
+
+
+def test_a_file_of_stages_comes_with_the_files_it_names(folder: Path) -> None:
+    assert RUNNER.invoke(app, ["init", "mine.yaml", "--example", "recovery"]).exit_code == 0
+    for name in ("phase1", "phase2", "phase3"):
+        assert (folder / f"{name}.yaml").read_bytes() == (shipped_spaces() / f"{name}.yaml").read_bytes()
+    assert load_stages(folder / "mine.yaml").name == "mine"
+    assert RUNNER.invoke(app, ["init", "again.yaml", "--example", "recovery"]).exit_code == 0  # the same files
+    (folder / "phase2.yaml").write_text("mine")
+    refused = RUNNER.invoke(app, ["init", "third.yaml", "--example", "recovery"])
+    assert isinstance(refused.exception, UserError)
+    assert ((folder / "phase2.yaml").read_text(), (folder / "third.yaml").exists()) == ("mine", False)
 
 
 def test_it_never_overwrites_without_force(folder: Path) -> None:

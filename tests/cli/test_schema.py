@@ -44,8 +44,16 @@ def test_shipped_spaces_pass_and_name_it_in_their_first_line(file: Path) -> None
 
 
 def test_every_key_is_described() -> None:
-    assert set(SCHEMA["properties"]) == {field.alias or name for name, field in SpaceFile.model_fields.items()}
+    keys = {field.alias or name for name, field in SpaceFile.model_fields.items()}
+    assert set(SCHEMA["properties"]) == keys | {"stages"}
     assert [key for key, schema in SCHEMA["properties"].items() if not schema.get("description")] == []
+
+
+def test_a_file_of_stages_has_keys_of_its_own_and_a_search_those_it_needs() -> None:
+    assert errors({"name": "way", "stages": ["a.yaml", {"file": "b.yaml", "weights": False}]}) == []
+    assert errors({"stages": ["a.yaml"], "budget": {"trials": 1}}) != []
+    assert errors({"stages": []}) != []
+    assert len(errors({"name": "search"})) == 2  # task and budget
 
 
 def test_every_option_path_of_every_task_completes_where_options_are_named() -> None:

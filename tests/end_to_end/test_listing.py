@@ -80,6 +80,21 @@ def test_where_export_cannot_write_is_the_user_s_to_mend(little: Made, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_model_is_exported_as_a_program(little: Made, tmp_path: Path) -> None:
+    file = tmp_path / "model.pt2"
+    answer = little.ask("export", "--to", file)
+    assert answer.code == 0
+    assert answer.err.splitlines()[0].startswith(f"written: {file}; load it with torch.export.load")
+    assert "takes static: (recordings, 4): age_years, intensity_db_nhl, rate_per_s, fmp" in answer.err
+    assert "0.0001 is allowed" in answer.err
+    written = file.read_bytes()
+    refused = little.ask("export", "--to", file)
+    assert (refused.code, file.read_bytes()) == (2, written)
+    assert "--force overwrites it" in refused.err
+    nothing = little.ask("export", "--trial", 99, "--to", tmp_path / "none.pt2")
+    assert (nothing.code, (tmp_path / "none.pt2").exists()) == (2, False)
+
+
 def test_export_overwrites_nothing_without_force(little: Made, tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text("mine")

@@ -67,10 +67,8 @@ class Walk(Task):
             health = {"start/tensors_taken": float(len(fitting)), "start/tensors": 2.0}
         state = checkpoint / "state.json"
         if state.exists():
-            weights, last = (
-                load_file(checkpoint / "model.safetensors"),
-                EpochReport.from_json(json.loads(state.read_text())),
-            )
+            weights = load_file(checkpoint / "model.safetensors")
+            last = EpochReport.from_json(json.loads(state.read_text()))
             done = last.epoch
             yield last
         for epoch in range(done + 1, options.epochs + 1):

@@ -233,7 +233,7 @@ def test_wrong_labels_hardly_move_a_robust_threshold() -> None:
     wrong_B = torch.rand(512, generator=random) < 0.1
     label_B[wrong_B] = 105.0
     errors = {}
-    for name, outliers, delta in (("squares", 0.0, 1e6), ("huber", 0.0, 0.25), ("mixture", 0.1, 0.25)):
+    for name, outliers, delta in (("squares", 0.0, 1e6), ("huber", 0.0, 0.25), ("mixture", 0.1, 1e6)):
         torch.manual_seed(0)
         head = ThresholdHead(SIZES, 8, 0.0, THRESHOLD, outliers=outliers)
         fitted(head, given, label_B, settings_for(outliers=outliers, huber_delta=delta))
@@ -241,8 +241,8 @@ def test_wrong_labels_hardly_move_a_robust_threshold() -> None:
             said = head(given)
         errors[name] = (said.mean_B - truth_B).abs().median().item()
     assert huber(torch.tensor([3.0]), delta=1e6).item() == 4.5  # so large a delta is squared error
-    assert errors["huber"] < errors["squares"]
-    assert errors["mixture"] < 0.7 * errors["squares"]
+    assert errors["huber"] < 0.5 * errors["squares"]
+    assert errors["mixture"] < 0.5 * errors["squares"]
 
 
 def test_a_likelihood_finds_how_far_labels_lie() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.export import ExportedProgram
 
+import core
 from core.data.recordings import Fold, Recordings
 from core.tasks.abr_data import AbrDataset
 from core.tasks.abr_options import AbrOptions
@@ -86,3 +87,14 @@ def test_a_task_need_not_know_how() -> None:
 
     with pytest.raises(NotImplementedError, match="task plain cannot be written as a program"):
         Plain().program(Path("model.safetensors"), Path("model.pt2"))
+
+
+def test_only_what_was_just_written_is_loaded() -> None:
+    """torch.export.load unpickles: the one call is in `keep`, on the file of the line before."""
+    root = Path(core.__file__).parents[1]
+    files = [file for folder in ("core", "abr_tune") for file in (root / folder).rglob("*.py")]
+    calls = {file.name: file.read_text(encoding="utf-8").count("export.load(") for file in files}
+    assert {name: count for name, count in calls.items() if count} == {"abr_program.py": 1}
+    [before, after] = (root / "core" / "tasks" / "abr_program.py").read_text(encoding="utf-8").split("export.load(")
+    assert after.startswith("new)")
+    assert "torch.export.save(program, new)" in before.splitlines()[-3]

@@ -56,7 +56,7 @@ def test_terms_keep_the_tasks_order_and_default_to_all() -> None:
             "x needs an end at the latest: val/a/f1 > 0.5 may never come; give until.share, until.epoch or boundaries",
         ),
         ({"x": {"until": {"share": 0.5}}, "y": {}}, (0.5,), "x is given its end twice: by boundaries and by until"),
-        ({"x": {}, "y": {}}, (0.1, 0.2), "2 phases need 1 boundaries, not 2"),
+        ({"x": {}, "y": {}}, (0.1, 0.2), "2 phases need 1 boundary, not 2"),
         ({"x": {"until": {"epoch": 20}}, "y": {}}, (), "x ends with epoch 20 of 20: what follows it would never come"),
         (
             {"x": {"until": {"epoch": 9}}, "y": {"until": {"epoch": 9}}, "z": {}},
