@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from abr_tune.plan.config import Config, load_config
 from abr_tune.runs import find_run
 from abr_tune.stages.folder import one_search
 from abr_tune.trial import CONFIG
-from core.tasks.task import Scores
+from core.tasks.task import Together
 
 if TYPE_CHECKING:
     from core.data.recordings import Recordings
@@ -124,17 +125,35 @@ def _cell(value: Any) -> Any:
     return uncalculated(value) if isinstance(value, str) else value
 
 
-def evaluate_on(trained: Trained, split: str) -> Scores:
-    """Scores of the weights on a held-out split of the data they were trained for.
+def score_all(weights: Sequence[Path], config: Config, *, split: str, file: Path | None) -> Together:
+    """Scores of weights trained by one configuration's data, together and each by itself.
+
+    On a held-out split of these data, or on a file of recordings.
 
     Raises:
-        UserError: the data are gone or have no such split.
+        UserError: the data are gone or have no such split, the file cannot be used, or the task cannot do this.
     """
-    config = trained.config
+    task = config.task
     try:
-        dataset = None if config.data is None else config.task.load(config.data, folder=config.folder)
-        if split not in config.task.splits(dataset):
+        if file is not None:
+            return task.evaluate_file(weights, file, data=_training_data(config))
+        dataset = None if config.data is None else task.load(config.data, folder=config.folder)
+        if split not in task.splits(dataset):
             raise UserError(f"these data have no {split} split to score on")
-        return config.task.evaluate(trained.weights, data=dataset, split=split)
-    except (ValueError, OSError) as mistake:
-        raise UserError(f"the data cannot be used: {mistake}") from mistake
+        if len(weights) > 1:
+            return task.evaluate_together(weights, data=dataset, split=split)
+        alone = task.evaluate(weights[0], data=dataset, split=split)
+    except (ValueError, OSError, NotImplementedError) as mistake:
+        what = "the data cannot be used" if file is None else f"no scores for {file}"
+        raise UserError(f"{what}: {mistake}") from mistake
+    return Together(scores=alone, members=(alone,))
+
+
+def _training_data(config: Config) -> Any:
+    """What the weights were trained on; None where that is not there any more, which is no reason not to score."""
+    if config.data is None:
+        return None
+    try:
+        return config.task.load(config.data, folder=config.folder)
+    except (ValueError, OSError):
+        return None

@@ -12,15 +12,17 @@ SPLITS: Final = ("train", "val", "test")
 METRICS: Final[Mapping[str, tuple[str, ...]]] = {
     "class": (
         *("accuracy", "balanced_accuracy", "f1_macro", "f1_rare", "auroc_macro", "ece", "predicted_classes"),
-        *("largest_share", "prediction_entropy", "probability_sd", "patient_f1_macro"),
+        *("largest_share", "prediction_entropy", "probability_sd", "patient_f1_macro", "nll", "ece_raw", "nll_raw"),
     ),
     "threshold": (
         *("mae_db", "rmse_db", "r2", "pearson", "within_5_db", "within_10_db", "over_rate", "under_rate"),
-        "spread_ratio",
+        *("spread_ratio", "coverage_90", "interval_width_db", "nll"),
     ),
     "peak": (
         *("exist_f1", "exist_auroc", "false_rate", "latency_mae_ms", "latency_r2", "latency_pearson"),
         *("within_0.1_ms", "within_1_ms", "amplitude_mae_uv", "amplitude_r2"),
+        *("latency_coverage_90", "latency_interval_width_ms", "latency_nll"),
+        *("amplitude_coverage_90", "amplitude_interval_width_uv", "amplitude_nll"),
     ),
     "signal": ("pearson", "snr_db", "snr_gain_db", "mse"),
 }

@@ -10,6 +10,7 @@ from typing import Any, Final
 from abr_tune.ablation import Ablation
 from abr_tune.front import front
 from abr_tune.report.collapse import CollapseMap, collapsed_by
+from abr_tune.report.lowered import Lowered
 from abr_tune.search.events import TrialRecord
 from core.report import EpochReport
 from core.tasks.task import Objective
@@ -63,6 +64,8 @@ class ReportData:
     ablation: Ablation | None = None
     """What each lever brought on the way to the best configuration; estimated unless `abr-tune explain` trained it."""
     collapses: CollapseMap = field(default_factory=CollapseMap)
+    lowered: tuple[Lowered, ...] = ()
+    """Rules that had learning rates lowered instead of stopping."""
 
     @property
     def objective(self) -> Objective:

@@ -72,6 +72,7 @@ def render(data: ReportData, folder: str) -> str:
         confusion=confusion(data),
         reliability=reliability(data),
         stops=tables.stop_rows(data),
+        lowered=data.lowered,
         collapses=[(lever, collapse_said(lever)) for lever in data.collapses.levers if not lever.noise],
         trials=tables.trial_rows(data, listed.records),
         listed=listed,

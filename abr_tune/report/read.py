@@ -16,6 +16,7 @@ from abr_tune.report.ablation import estimated_ablation, trained_ablation
 from abr_tune.report.collapse import collapse_map
 from abr_tune.report.data import HEALTHY, ReportData
 from abr_tune.report.importances import collapse_importances, importances
+from abr_tune.report.lowered import lowered_rates
 from abr_tune.runs import RunFolder
 from abr_tune.search.archive import storage_of, stored_trials
 from abr_tune.search.records import points_of, record_of
@@ -59,6 +60,7 @@ def read_run(folder: Path) -> ReportData:
             HEALTHY: collapse_importances(trials),
         },
         collapses=collapse_map(records),
+        lowered=lowered_rates(run.events),
     )
     watched = {record.number for record in (known.best, known.collapsed) if record is not None}
     points = {trial.number: points_of(trial) for trial in trials}

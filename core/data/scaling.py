@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -90,6 +90,31 @@ def fit_scaling(train: Recordings) -> Scaling:
         latency=_target(train.peak_latency_ms),
         amplitude=_target(train.peak_amplitude_uv),
     )
+
+
+def bounded(scaling: Scaling, ranges: Mapping[str, tuple[float, float] | None]) -> Scaling:
+    """The scaling with the bounds of some targets replaced: {threshold | latency | amplitude: (low, high) or None}."""
+    within = {
+        name: replace(target, low=ends[0], high=ends[1])
+        for name, ends in ranges.items()
+        if ends is not None and (target := getattr(scaling, name)) is not None
+    }
+    return replace(scaling, **within)
+
+
+def beyond_reach(scaling: Scaling, train: Recordings) -> dict[str, float]:
+    """Term -> share of its training labels outside the bounds of its target; absent where all lie inside."""
+    columns = {
+        "threshold": (scaling.threshold, train.threshold_db),
+        "peak_latency": (scaling.latency, train.peak_latency_ms),
+        "peak_amplitude": (scaling.amplitude, train.peak_amplitude_uv),
+    }
+    found = {}
+    for term, (target, labels) in columns.items():
+        if target is not None:
+            known = labels[np.isfinite(labels)]
+            found[term] = float(((known < target.low) | (known > target.high)).mean())
+    return {term: share for term, share in found.items() if share > 0}
 
 
 def _moments(values: NDArray[np.floating]) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Rules about what the terms do to the weights they share: one dominates, two pull apart, one does not pull at all.
 
-They read what `core.training.watch` sees every few steps, so an epoch without a look is passed over; none of them stops
-a run.
+They read what `core.training.watch` sees every few steps, so an epoch without a look is passed over, and so is warm-up.
+None of them stops a run.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def _looked_at(history: History) -> tuple[EpochReport, ...]:
 
 
 def _norms(report: EpochReport) -> dict[str, float]:
-    """Term -> norm, of the terms that are on."""
+    """Term -> norm, of the terms whose warm-up is over."""
     return {
         name.removeprefix(NORM): value
         for name, value in report.health.items()
-        if name.startswith(NORM) and name.removeprefix(NORM) in report.active
+        if name.startswith(NORM) and report.active.get(name.removeprefix(NORM), 0) > 0
     }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support
 
 from core.metrics.calibration import class_nll
 from core.metrics.values import Array, Floats, Values, auroc, checked, doubles, none_of, weighted_mean, weighted_sd
@@ -102,9 +101,7 @@ def _by_class(
     class_names: Sequence[str],
     rare: Sequence[str],
 ) -> tuple[dict[str, float], dict[str, str]]:
-    _, recall_C, f1_C, _ = precision_recall_fscore_support(
-        truth_N, predicted_N, labels=range(len(class_names)), sample_weight=weight_N, zero_division=0.0
-    )
+    recall_C, f1_C = recall_and_f1(truth_N, predicted_N, weight_N, len(class_names))
     present = set(np.unique(truth_N).tolist())
     values = {
         "accuracy": weighted_mean((truth_N == predicted_N).astype(np.float64), weight_N),
@@ -123,6 +120,21 @@ def _by_class(
     else:
         absent["f1_rare"] = "no recording of the split is of a rare class" if rare else "the data name no rare classes"
     return values, absent
+
+
+def recall_and_f1(
+    truth_N: NDArray[np.int64], predicted_N: NDArray[np.int64], weight_N: Array, classes: int
+) -> tuple[Array, Array]:
+    """(C,) recall and F1 = 2 hits / (true + predicted) of each class, weighted; 0 where nothing can be counted."""
+    hit_N = truth_N == predicted_N
+    hits_C = np.bincount(truth_N[hit_N], weights=weight_N[hit_N], minlength=classes)
+    true_C, predicted_C = (np.bincount(each, weights=weight_N, minlength=classes) for each in (truth_N, predicted_N))
+    return _over(hits_C, true_C), _over(2 * hits_C, true_C + predicted_C)
+
+
+def _over(above_C: NDArray[Any], below_C: NDArray[Any]) -> Array:
+    share_C: Array = np.divide(above_C, below_C, out=np.zeros(len(above_C)), where=below_C > 0)
+    return share_C
 
 
 def _of_predictions(probability_NC: Array, weight_N: Array, class_names: Sequence[str]) -> dict[str, float]:
@@ -190,7 +202,5 @@ def _patient_f1(
     sum_UC = np.stack([np.bincount(unit_N, weights=weight_N * column_N) for column_N in probability_NC.T], axis=1)
     unit_weight_U = np.bincount(unit_N, weights=weight_N) / np.bincount(unit_N)
     truth_U = unit_U % num_classes
-    _, _, f1, _ = precision_recall_fscore_support(
-        truth_U, sum_UC.argmax(1), labels=np.unique(truth_U), sample_weight=unit_weight_U, zero_division=0.0
-    )
-    return float(np.mean(f1))
+    _, f1_C = recall_and_f1(truth_U, sum_UC.argmax(1), unit_weight_U, num_classes)
+    return float(np.mean(f1_C[np.unique(truth_U)]))

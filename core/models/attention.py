@@ -90,7 +90,7 @@ class Ask(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.memory_norm = None if memory_channels is None else nn.LayerNorm(memory_channels)
         self.attention = Attention(channels, memory_channels or channels, heads, by_scale=by_scale)
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout1d(dropout)
         self.gate = Gate()
 
     def forward(self, x_BDL: Tensor, memory_BDM: Tensor | None, stride: int, memory_stride: int) -> Tensor:
@@ -106,7 +106,7 @@ class Ask(nn.Module):
         else:
             memory_BMD = self.memory_norm(memory_BDM.transpose(1, 2))
             found_BLD = self.attention(query_BLD, memory_BMD + positions(memory_BMD, memory_stride), memory_BMD)
-        found_BDL: Tensor = self.drop(found_BLD).transpose(1, 2)
+        found_BDL: Tensor = self.drop(found_BLD.transpose(1, 2))
         return found_BDL
 
 
@@ -123,8 +123,9 @@ class Transformer(nn.Module):
         self.other = None if memory_channels is None else Ask(channels, memory_channels, heads, dropout)
         self.norm = nn.LayerNorm(channels)
         self.mix = nn.Sequential(
-            nn.Linear(channels, 2 * channels), nn.SiLU(), zeroed(nn.Linear(2 * channels, channels)), nn.Dropout(dropout)
+            nn.Linear(channels, 2 * channels), nn.SiLU(), zeroed(nn.Linear(2 * channels, channels))
         )
+        self.drop = nn.Dropout1d(dropout)
         self.gate = Gate()
 
     def forward(self, x_BDL: Tensor, stride: int, memory_BDM: Tensor | None = None, memory_stride: int = 1) -> Tensor:
@@ -133,5 +134,9 @@ class Transformer(nn.Module):
             x_BDL = self.own(x_BDL, None, stride, stride)
         if self.other is not None:
             x_BDL = self.other(x_BDL, memory_BDM, stride, memory_stride)
-        mixed_BDL: Tensor = self.gate(x_BDL, lambda: self.mix(self.norm(x_BDL.transpose(1, 2))).transpose(1, 2))
+        mixed_BDL: Tensor = self.gate(x_BDL, lambda: self._mixed(x_BDL))
+        return mixed_BDL
+
+    def _mixed(self, x_BDL: Tensor) -> Tensor:
+        mixed_BDL: Tensor = self.drop(self.mix(self.norm(x_BDL.transpose(1, 2))).transpose(1, 2))
         return mixed_BDL

@@ -49,7 +49,7 @@ class StateSpace(nn.Module):
         self.norm = nn.GroupNorm(1, channels)
         self.s4d = S4D(channels, states, bidirectional=True, dt_min=DT[0] * stride, dt_max=DT[1] * stride)
         self.mix = zeroed(nn.Conv1d(channels, 2 * channels, 1))
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout1d(dropout)
         self.gate = Gate()
 
     def forward(self, x_BCL: Tensor) -> Tensor:

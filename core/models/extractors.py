@@ -47,7 +47,7 @@ class CrossTask(nn.Module):
         self.norm = nn.LayerNorm(sizes.tokens)
         self.attention = Attention(sizes.tokens, sizes.tokens, HEADS)
         self.name_XD = nn.Parameter(torch.randn(len(EXTRACTED), sizes.tokens))
-        self.fine = nn.Linear(sizes.tokens, sizes.fine)
+        self.fine = nn.Linear(sizes.tokens, sizes.fine, bias=False)
         self.gate = Gate()
 
     def forward(self, tokens: list[Tensor], fine: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -67,25 +67,30 @@ class Extractors(nn.Module):
 
     def __init__(self, sizes: FeatureSizes, *, cross_task: bool) -> None:
         super().__init__()
-        self.sums_fine = sizes.sums_fine
-        self.tokens = nn.ModuleDict({task: Branch(sizes.tokens, kernel) for task, kernel in KERNELS.items()})
-        self.fine = nn.ModuleDict({task: Branch(sizes.fine, kernel) for task, kernel in KERNELS.items()})
+        self.sizes = replace(sizes, sums_fine=True)
+        """Of each task's features: whatever the backbone sums, they sum both."""
+        # The signal is read from fine features alone: what its tokens hold is of use to other tasks only.
+        reads_tokens = [task for task in EXTRACTED if cross_task or task != "signal"]
+        self.tokens = nn.ModuleDict({task: Branch(sizes.tokens, KERNELS[task]) for task in reads_tokens})
+        self.fine = nn.ModuleDict({task: Branch(sizes.fine, KERNELS[task]) for task in EXTRACTED})
         self.cross = CrossTask(sizes) if cross_task else None
 
     def forward(self, features: Features) -> dict[Extracted, Features]:
         """Task -> its features."""
-        tokens = [self.tokens[task](features.tokens_BDL) for task in EXTRACTED]
+        shared_BDL = features.tokens_BDL
+        tokens = [self.tokens[task](shared_BDL) if task in self.tokens else shared_BDL for task in EXTRACTED]
         fine = [self.fine[task](features.fine_BCL) for task in EXTRACTED]
         if self.cross is not None:
             tokens, fine = self.cross(tokens, fine)
         return {
-            task: self._own(features, tokens_BDL, fine_BCL)
+            task: replace(
+                features,
+                tokens_BDL=tokens_BDL,
+                fine_BCL=fine_BCL,
+                summary_BF=summarise(tokens_BDL, fine_BCL, features.condition_BE),
+            )
             for task, tokens_BDL, fine_BCL in zip(EXTRACTED, tokens, fine, strict=True)
         }
-
-    def _own(self, features: Features, tokens_BDL: Tensor, fine_BCL: Tensor) -> Features:
-        seen_BF = summarise(tokens_BDL, fine_BCL if self.sums_fine else None, features.condition_BE)
-        return replace(features, tokens_BDL=tokens_BDL, fine_BCL=fine_BCL, summary_BF=seen_BF)
 
 
 def _with(features: list[Tensor], tips: tuple[Tensor, ...]) -> list[Tensor]:

@@ -4,7 +4,7 @@ A Gaussian copula for each pair of class and visibility of wave V (Sklar's theor
 2009, 0903.0649): the labels of a pair are taken to normal scores by their ranks, and the scores are jointly Gaussian.
 It is fitted in closed form, keeps ranges and steps of every label exactly, and knows every conditional distribution. A
 diffusion over so few numbers would need many times the steps of a short training to get as far (2209.15421); the
-signal, which has hundreds, is drawn by diffusion given these. By the chain rule, both together are drawn from the joint.
+signal, which has hundreds, is drawn by diffusion given these. By the chain rule both come from the joint.
 """
 
 # N recordings, C columns, K classes, G = 2 K groups (class, visible), Q quantiles, L levels.
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
+from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from core.data.recordings import STATIC, Recordings
@@ -136,10 +138,10 @@ class JointParameters(nn.Module):
             for column in range(len(COLUMNS)):
                 score_NC[here, column] = _scores(values_NC[here, column])
         counts = np.bincount(group_N, minlength=len(self.share_G))
-        pooled = _products(score_NC)
+        pooled = _concordance(score_NC)
         self.share_G.copy_(torch.from_numpy(counts / counts.sum()))
         for group, count in enumerate(counts):
-            mixed = (count * _products(score_NC[group_N == group]) + PRIOR * pooled) / (count + PRIOR)
+            mixed = (count * _concordance(score_NC[group_N == group]) + PRIOR * pooled) / (count + PRIOR)
             self.correlation_GCC[group] = torch.from_numpy(_correlation(mixed))
 
     def _fit_limits(self, train: Recordings, values_NC: Doubles) -> None:
@@ -338,22 +340,28 @@ def _scores(values_N: Doubles) -> Doubles:
     return score_N
 
 
-def _products(score_NC: Doubles) -> Doubles:
-    """(C, C) mean products where both columns are known; the identity's entry where they never are."""
-    known_NC = np.isfinite(score_NC).astype(np.float64)
-    filled_NC = np.where(known_NC > 0, score_NC, 0.0)
-    pairs_CC = known_NC.T @ known_NC
-    return np.asarray(np.where(pairs_CC > 1, filled_NC.T @ filled_NC / np.maximum(pairs_CC, 1), np.eye(len(pairs_CC))))
+def _concordance(score_NC: Doubles) -> Doubles:
+    """(C, C) correlations of the scores from Kendall's tau, sin(pi tau / 2); 0 where nothing is known of a pair.
+
+    Marks that strayed to another peak hardly move it (the nonparanormal SKEPTIC, Liu et al. 2012, 1202.2169).
+    """
+    found_CC = np.eye(score_NC.shape[1])
+    for one, other in combinations(range(score_NC.shape[1]), 2):
+        both = np.isfinite(score_NC[:, one]) & np.isfinite(score_NC[:, other])
+        if both.sum() > 1:
+            tau = kendalltau(score_NC[both, one], score_NC[both, other]).statistic
+            found_CC[one, other] = found_CC[other, one] = np.sin(np.pi / 2 * tau)
+    return found_CC
 
 
-def _correlation(products_CC: Doubles) -> Doubles:
-    """The nearest matrix of correlations: no eigenvalue at 0 or below, ones on the diagonal."""
-    definite_CC = _definite(products_CC)
+def _correlation(wanted_CC: Doubles) -> Doubles:
+    """A matrix of correlations near another: no eigenvalue at 0 or below, ones on the diagonal."""
+    definite_CC = _definite(wanted_CC)
     sd_C = np.sqrt(np.diag(definite_CC))
     return np.asarray(definite_CC / np.outer(sd_C, sd_C))
 
 
-def _definite(products_CC: Doubles) -> Doubles:
+def _definite(wanted_CC: Doubles) -> Doubles:
     """The nearest symmetric matrix without negative eigenvalues, a little above."""
-    values, vectors = np.linalg.eigh((products_CC + products_CC.T) / 2)
+    values, vectors = np.linalg.eigh((wanted_CC + wanted_CC.T) / 2)
     return np.asarray((vectors * np.maximum(values, 1e-6)) @ vectors.T)

@@ -35,15 +35,19 @@ class MultiScale(nn.Module):
 
     def __init__(self, channels: int, kernels: tuple[int, ...] = KERNELS) -> None:
         super().__init__()
-        width = share(channels, kernels)
-        self.scales = nn.ModuleList(nn.Conv1d(channels, width, kernel, padding=kernel // 2) for kernel in kernels)
+        width = self.width = share(channels, kernels)
+        self.scales = nn.ModuleList(
+            nn.Conv1d(channels, width, kernel, padding=kernel // 2, bias=False) for kernel in kernels
+        )
+        self.bias_C = nn.Parameter(torch.zeros(channels))
         self.choose = nn.Linear(channels, len(kernels))
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """(B, C, L) -> (B, C, L); with equal weights the convolutions as they are."""
-        weight_BS = len(self.scales) * self.weights(x_BCL)
-        made = [scale(x_BCL) * weight_BS[:, row, None, None] for row, scale in enumerate(self.scales)]
-        return torch.cat(made, 1)
+        kernel_CIK = _joined(self.scales)
+        made_BCL = nn.functional.conv1d(x_BCL, kernel_CIK, self.bias_C, padding=kernel_CIK.shape[-1] // 2)
+        counts_BC = (len(self.scales) * self.weights(x_BCL)).repeat_interleave(self.width, dim=1)
+        return made_BCL * counts_BC.unsqueeze(-1)
 
     def weights(self, x_BCL: Tensor) -> Tensor:
         """(B, S) what each width counts for a recording; sums to 1."""
@@ -56,7 +60,7 @@ class ByScale(nn.Module):
 
     def __init__(self, channels: int, kernels: tuple[int, ...] = KERNELS) -> None:
         super().__init__()
-        width = self.width = share(channels, kernels)
+        width = share(channels, kernels)
         self.scales = nn.ModuleList(
             nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width, bias=False) for kernel in kernels
         )
@@ -65,5 +69,13 @@ class ByScale(nn.Module):
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
-        parts = torch.split(x_BLC.transpose(1, 2), self.width, 1)
-        return torch.cat([scale(part) for scale, part in zip(self.scales, parts, strict=True)], 1).transpose(1, 2)
+        kernel_C1K = _joined(self.scales)
+        padding, x_BCL = kernel_C1K.shape[-1] // 2, x_BLC.transpose(1, 2)
+        return nn.functional.conv1d(x_BCL, kernel_C1K, padding=padding, groups=len(kernel_C1K)).transpose(1, 2)
+
+
+def _joined(scales: nn.ModuleList) -> Tensor:
+    """The kernels as one, narrow ones filled up with zeros: one convolution reads and writes far less than several."""
+    kernels = [scale.weight for scale in scales if isinstance(scale, nn.Conv1d)]
+    widest = max(kernel_CIK.shape[-1] for kernel_CIK in kernels)
+    return torch.cat([nn.functional.pad(each, ((widest - each.shape[-1]) // 2,) * 2) for each in kernels])

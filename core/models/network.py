@@ -83,7 +83,8 @@ class AbrNetwork(nn.Module):
         columns = tuple(STATIC.index(column) for name, column in STATIC_INPUTS.items() if name in inputs)
         self.condition = Condition(columns, scaling.static_mean, scaling.static_sd, width=width.condition)
         self.backbone = backbone()
-        made = heads(self.backbone.sizes)
+        self.extractors = extractors(self.backbone.sizes)
+        made = heads(self.backbone.sizes if self.extractors is None else self.extractors.sizes)
         self.class_head = made.classes
         self.threshold_head = made.threshold
         self.exist_head = made.exist
@@ -91,7 +92,6 @@ class AbrNetwork(nn.Module):
         self.amplitude_head = made.amplitude
         self.signal_head = made.signal
         # Built last: without it the other weights begin as they would.
-        self.extractors = extractors(self.backbone.sizes)
         self.diffusion = None if diffusion is None else diffusion(self.backbone.sizes)
 
     def forward(self, batch: Batch) -> Outputs:

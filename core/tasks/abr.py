@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from core.report import EpochReport
 from core.tasks.abr_names import HEADLINE
 from core.tasks.abr_options import AbrData, AbrOptions, RecordedData, SimulatedData
-from core.tasks.task import Exported, Objective, Reference, Scores, Task
+from core.tasks.task import Exported, Objective, Reference, Scores, Task, Together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +102,24 @@ class AbrTask(Task):
         from core.tasks.abr_evaluation import evaluate
 
         return evaluate(weights, data, split)
+
+    def evaluate_together(self, weights: Sequence[Path], *, data: AbrDataset, split: str) -> Together:
+        """Score several saved weights on a split: probabilities and numbers averaged, and each by itself.
+
+        Raises ValueError when the weights or the recordings do not fit.
+        """
+        from core.tasks.abr_evaluation import evaluate_together
+
+        return evaluate_together(weights, data, split)
+
+    def evaluate_file(self, weights: Sequence[Path], file: Path, *, data: AbrDataset | None) -> Together:
+        """Score saved weights on a file of recordings, at whatever rate and length; labels it lacks are not scored.
+
+        Raises ValueError (DataMistakes) when the file makes no sense or has classes that the weights do not know.
+        """
+        from core.tasks.abr_evaluation import evaluate_file
+
+        return evaluate_file(weights, file, data)
 
     def references(self, weights: Path, *, data: AbrDataset, split: str) -> Sequence[Reference]:
         """Gradient-boosted trees, the level alone, human readers: whatever the labels allow; see `abr_references`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from core.data.files import read
 from core.data.recordings import Recordings
 from core.data.tensors import as_batch
 from core.metrics import Predictions, score, trivial_scores, with_skill
@@ -12,28 +16,89 @@ from core.metrics.classes import ClassTable, class_table
 from core.metrics.score import weights_of
 from core.tasks.abr_calibration import applied_to_its_own
 from core.tasks.abr_data import AbrDataset, pooled
+from core.tasks.abr_ensemble import Said
 from core.tasks.abr_prediction import adapted, predict, renumbered
 from core.tasks.abr_weights import About, TrainedModel, load_model, predictions
-from core.tasks.task import Confusion, Reliability, Scores
+from core.tasks.task import Confusion, Reliability, Scores, Together
 
 
 def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
     """Every metric of the split beside its trivial baseline, which is fitted on the training split of `data`."""
-    model = load_model(weights)
-    fitted = [_like_the_model(part, model.about) for part in data.held_out(split)]
-    trains = [_like_the_model(part, model.about) for part in data.trains()]
+    return evaluate_together([weights], data, split).scores
+
+
+def evaluate_together(weights: Sequence[Path], data: AbrDataset, split: str) -> Together:
+    """The scores of several saved weights together, and of each, on the same held-out recordings."""
+    models = _models(weights)
+    about = models[0].about
+    fitted = [_like_the_model(part, about) for part in data.held_out(split)]
+    trains = [_like_the_model(part, about) for part in data.trains()]
     everything = pooled(fitted)
-    said = held_out_predictions(model, data, split)
     baseline = trivial_scores(trains, fitted, everything, split=split, rare=data.rare).values
-    scores = with_skill(score(said, everything, split=split, rare=data.rare), baseline)
-    table = class_table(said.class_probability, everything.hearing_class, weights_of(everything))
-    return Scores(
-        metrics=scores.values,
-        baselines=baseline,
-        absent=scores.absent,
-        confusion=_confusion(table, everything.class_names),
-        calibration=_calibration(table),
-    )
+    said = Said(tuple(held_out_predictions(model, data, split) for model in models))
+    return _scored(said, everything, baseline, split=split, rare=data.rare)
+
+
+def evaluate_file(weights: Sequence[Path], file: Path, data: AbrDataset | None) -> Together:
+    """The scores on a file of recordings, as those of a test split; baselines are fitted on what trains in `data`."""
+    models = _models(weights)
+    about = models[0].about
+    given = read(file)
+    recordings = _like_the_model(given, about)
+    baseline: Mapping[str, float] = {}
+    if data is not None:
+        # Of a cross-validation every fold trains on nearly all: the first stands for them.
+        train = _like_the_model(data.trains()[0], about)
+        baseline = trivial_scores([train], [recordings], recordings, split="test").values
+    said = Said(tuple(predict(model, recordings) for model in models))
+    scored = _scored(said, recordings, baseline, split="test", rare=())
+    return replace(scored, remarks=tuple(_remarks(given, about, data)))
+
+
+def _models(weights: Sequence[Path]) -> list[TrainedModel]:
+    """The models; raises ValueError where one was trained on recordings of another kind than the first."""
+    models = [load_model(each) for each in weights]
+    kinds = {
+        (each.about.class_names, each.about.sampling_rate_hz, each.about.samples, each.about.unit) for each in models
+    }
+    if len(kinds) > 1:
+        raise ValueError("these models were trained on recordings that differ in rate, length, unit or classes")
+    return models
+
+
+def _remarks(recordings: Recordings, about: About, data: AbrDataset | None) -> Iterator[str]:
+    if recordings.sampling_rate_hz != about.sampling_rate_hz:
+        have, need = recordings.sampling_rate_hz, about.sampling_rate_hz
+        yield f"the recordings were brought from {have:g} Hz to the {need:g} Hz of the model"
+    if data is None:
+        yield "the data the model was trained on are not there: nothing stands beside a trivial predictor"
+        return
+    known = {str(name) for fold in data.folds for part in (fold.train, fold.val) for name in np.unique(part.patient)}
+    shared = sorted(known & {str(name) for name in np.unique(recordings.patient)})
+    if shared:
+        few = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
+        yield (
+            f"{len(shared)} of the file's patients are called as patients that trained or validated the model ({few}): "
+            "if they are the same, these scores claim too much"
+        )
+
+
+def _scored(
+    said: Said, recordings: Recordings, baseline: Mapping[str, float], *, split: str, rare: Sequence[str]
+) -> Together:
+    def of(predictions: Predictions) -> Scores:
+        scores = with_skill(score(predictions, recordings, split=split, rare=rare), baseline)
+        table = class_table(predictions.class_probability, recordings.hearing_class, weights_of(recordings))
+        return Scores(
+            metrics=scores.values,
+            baselines=baseline,
+            absent=scores.absent,
+            confusion=_confusion(table, recordings.class_names),
+            calibration=_calibration(table),
+        )
+
+    members = tuple(of(each) for each in said.members)
+    return Together(scores=of(said.together) if len(members) > 1 else members[0], members=members)
 
 
 def _confusion(table: ClassTable | None, names: Sequence[str]) -> Confusion | None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core.config import Options
 
 Blocks = Annotated[int, Field(ge=0, le=8)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError(f"the lower end {ends[0]:g} is not below the upper end {ends[1]:g}")
+    return ends
+
+
 LatencyMethod = Literal["soft_argmax", "bounded"]
 ThresholdPaths = Literal["global", "global_local"]
 
@@ -41,6 +50,24 @@ class PeakHeadsOptions(Options):
     latency: LatencyMethod = "soft_argmax"
     """soft_argmax (1801.07372): the mean time under a learnt distribution over the recording, which moves as the wave
     does and cannot leave the recording; bounded: a number within the range of the training labels, wherever it lies."""
+
+
+Range = Annotated[tuple[Finite, Finite], AfterValidator(_ascending)]
+
+
+class BoundsOptions(Options):
+    """Ranges that heads answer within; null: that of the training labels with a margin of a tenth on either side."""
+
+    threshold_db: Range | None = None
+    """Such as [0, 120] for every audiometer, whatever the training labels reach."""
+    latency_ms: Range | None = None
+    """Document 001: [1, 8], which 39 % of the clinic's labels lie beyond; the rule `out_of_reach` then says so."""
+    amplitude_uv: Range | None = None
+    """Document 001: [-0.5, 0.5]."""
+
+    def by_target(self) -> dict[str, tuple[float, float] | None]:
+        """Under the names of the targets in `core.data.scaling`."""
+        return {"threshold": self.threshold_db, "latency": self.latency_ms, "amplitude": self.amplitude_uv}
 
 
 class HeadOptions(Options):

@@ -22,7 +22,7 @@ from core.config import (
 )
 from core.schedules import EmaOptions, ScheduleOptions, StoppingOptions
 from core.tasks.abr_diffusion_options import DiffusionOptions
-from core.tasks.abr_head_options import HeadOptions
+from core.tasks.abr_head_options import BoundsOptions, HeadOptions
 from core.tasks.abr_names import PARTS, TERMS, Part, Term
 from core.tasks.abr_phases import PhaseOptions
 from core.tasks.abr_unet_options import Extraction, UNetOptions
@@ -78,6 +78,8 @@ class ModelOptions(Options):
 
     heads: HeadOptions = HeadOptions()
     """One head per task."""
+    bounds: BoundsOptions = BoundsOptions()
+    """Ranges that the regression heads answer within."""
 
     @model_validator(mode="after")
     def _sees_something(self) -> Self:

@@ -60,6 +60,16 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Scores of several trained models that predict together, and of each by itself on the same recordings."""
+
+    scores: Scores
+    members: tuple[Scores, ...]
+    remarks: tuple[str, ...] = ()
+    """What a reader of these scores must know of the recordings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """What something other than the trained model scores on the same recordings: a tree, a rule, human readers."""
 
@@ -143,6 +153,18 @@ class Task:
     def evaluate(self, weights: Path, *, data: Any, split: str) -> Scores:
         """Score saved weights (`model.safetensors`) on a split (`val` or `test`) of a data set."""
         raise NotImplementedError(f"task {self.name} cannot score saved weights")
+
+    def evaluate_together(self, weights: Sequence[Path], *, data: Any, split: str) -> Together:
+        """Score several saved weights of one data set on a split, together and each by itself."""
+        raise NotImplementedError(f"task {self.name} cannot combine several saved weights")
+
+    def evaluate_file(self, weights: Sequence[Path], file: Path, *, data: Any) -> Together:
+        """Score saved weights on a file of one's own, named as scores of `test`; `data` is what they were trained on.
+
+        The trivial baselines are fitted on the training split of `data`; there are none where that is None. Raises
+        ValueError when the file does not fit the weights.
+        """
+        raise NotImplementedError(f"task {self.name} cannot score a file of recordings")
 
     def folds(self, dataset: Any, *, count: int, seed: int) -> Sequence[Any]:
         """`count` data sets made of this one, each holding out another part for validation; none has other test data.

@@ -121,7 +121,7 @@ def _term_by_term(
     loss = learner.loss
     weights = loss.weights.of(terms, {})
     shared = _trainable(learner.shared)
-    own = [each for each in _trainable(learner.network.parameters()) if all(each is not other for other in shared)]
+    own = [each for each in _trainable(learner.parameters) if all(each is not other for other in shared)]
     numerators: Parts = {}
     rows_NP = shared[0].new_zeros(len(terms), sum(each.numel() for each in shared))
     for batch in batches:

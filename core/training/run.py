@@ -150,6 +150,11 @@ class Learner:
     compute: Compute = PROCESSOR
     """Where the network, the examples and what the loss counts with are."""
     progress: Progress = field(default_factory=Progress)
+    parameters: tuple[nn.Parameter, ...] = field(init=False)
+    """The network's, gathered once: to walk through its modules takes longer than a small optimiser step."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.network.parameters()))
 
 
 @dataclass(frozen=True, slots=True)

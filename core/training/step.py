@@ -152,7 +152,7 @@ def _taken(learner: Learner, step: Step, *, clip: float | None, ratio: bool) -> 
 
 
 def _trained(learner: Learner) -> list[nn.Parameter]:
-    return [each for each in learner.network.parameters() if each.grad is not None]
+    return [each for each in learner.parameters if each.grad is not None]
 
 
 def _finite(parameters: Sequence[nn.Parameter]) -> bool:

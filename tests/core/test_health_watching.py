@@ -43,15 +43,15 @@ def pulls(**norms: float) -> dict[str, float]:
 # one term dominates
 
 
-@pytest.mark.parametrize(("norm", "expected"), [(9.1, (2, "warn")), (8.9, None)])
+@pytest.mark.parametrize(("norm", "expected"), [(9.1, (3, "warn")), (8.9, None)])
 def test_one_term_over_nine_tenths_of_the_gradient(norm: float, expected: tuple[int, str] | None) -> None:
-    # 9.1 of 10.1 is .901, 8.9 of 9.9 is .899.
+    # 9.1 of 10.1 is .901, 8.9 of 9.9 is .899. Epoch 1 is warm-up.
     reports = [epoch(number, pulls(**{"class": norm, "threshold": 1.0})) for number in range(1, 9)]
     assert first(reports, "task_dominance") == expected
 
 
 def test_dominance_is_told_with_term_and_share() -> None:
-    reports = [epoch(number, pulls(**{"class": 1.0, "threshold": 19.0})) for number in range(1, 4)]
+    reports = [epoch(number, pulls(**{"class": 1.0, "threshold": 19.0})) for number in range(1, 5)]
     [verdict] = said(reports, "task_dominance")
     assert verdict.evidence == {"term": "threshold", "share": pytest.approx(0.95), "epochs": 3.0}
     assert verdict.why.startswith(
@@ -67,25 +67,25 @@ def test_a_term_alone_does_not_dominate() -> None:
 
 def test_epochs_without_a_look_are_passed_over() -> None:
     heavy = pulls(**{"class": 99.0, "threshold": 1.0})
-    reports = [epoch(1, heavy), epoch(2), epoch(3, heavy)]
-    assert first(reports, "task_dominance") == (3, "warn")
-    assert not said([*reports, epoch(4)], "task_dominance")
+    reports = [epoch(2, heavy), epoch(3), epoch(4, heavy)]
+    assert first(reports, "task_dominance") == (4, "warn")
+    assert not said([*reports, epoch(5)], "task_dominance")
 
 
 def test_another_phase_is_judged_anew() -> None:
     heavy = pulls(**{"class": 99.0, "threshold": 1.0})
-    assert first([epoch(1, heavy), epoch(2, heavy, phase="next")], "task_dominance") is None
+    assert first([epoch(2, heavy), epoch(3, heavy, phase="next")], "task_dominance") is None
 
 
 # terms pull against each other
 
 
-@pytest.mark.parametrize(("cosine", "expected"), [(-0.31, (3, "warn")), (-0.29, None)])
+@pytest.mark.parametrize(("cosine", "expected"), [(-0.31, (4, "warn")), (-0.29, None)])
 def test_gradients_that_point_apart(cosine: float, expected: tuple[int, str] | None) -> None:
     norms = pulls(**{"class": 1.0, "threshold": 1.0})
     swinging = [cosine - 0.2, cosine, cosine + 0.2]  # the mean counts
     reports = [
-        epoch(number, norms | {"grad_cosine/class-threshold": value}) for number, value in enumerate(swinging, 1)
+        epoch(number, norms | {"grad_cosine/class-threshold": value}) for number, value in enumerate(swinging, 2)
     ]
     assert first(reports, "gradient_conflict") == expected
     if expected:
@@ -96,7 +96,7 @@ def test_gradients_that_point_apart(cosine: float, expected: tuple[int, str] | N
 # nothing is learnt
 
 
-@pytest.mark.parametrize(("norm", "expected"), [(0.0, (2, "warn")), (1e-7, (2, "warn")), (1e-4, None)])
+@pytest.mark.parametrize(("norm", "expected"), [(0.0, (3, "warn")), (1e-7, (3, "warn")), (1e-4, None)])
 def test_a_term_that_sends_no_gradient(norm: float, expected: tuple[int, str] | None) -> None:
     reports = [epoch(number, pulls(**{"class": 1.0, "threshold": norm})) for number in range(1, 5)]
     assert first(reports, "no_gradient") == expected
@@ -104,10 +104,10 @@ def test_a_term_that_sends_no_gradient(norm: float, expected: tuple[int, str] | 
 
 def test_a_part_that_gets_no_gradient() -> None:
     norms = pulls(**{"class": 1.0, "threshold": 1.0})
-    reports = [epoch(number, norms | {"part_grad_norm/s4": 0.0, "part_grad_norm/head": 0.1}) for number in range(1, 4)]
+    reports = [epoch(number, norms | {"part_grad_norm/s4": 0.0, "part_grad_norm/head": 0.1}) for number in range(2, 5)]
     [verdict] = said(reports, "no_gradient")
     assert verdict.evidence == {"part": "s4", "epochs": 3.0}
-    revived = epoch(4, norms | {"part_grad_norm/s4": 1e-9, "part_grad_norm/head": 0.1})
+    revived = epoch(5, norms | {"part_grad_norm/s4": 1e-9, "part_grad_norm/head": 0.1})
     assert not said([*reports, revived], "no_gradient")
 
 

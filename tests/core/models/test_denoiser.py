@@ -104,6 +104,9 @@ def test_it_hears_of_the_step_the_labels_the_recording_and_the_noised_truth(
         said = network.said(**told)
         for name, value in other.items():
             assert not torch.allclose(network.said(**told | {name: value}), said, atol=1e-5), name
+        # The step is told to the backbone, not to what reads it out alone.
+        backbone_told = network.diffusion.told
+        assert not torch.allclose(backbone_told(told["step_B"], labels), backbone_told(other["step_B"], labels))
 
 
 def test_the_term_trains_all_of_it(recordings: Recordings) -> None:

@@ -139,6 +139,25 @@ def test_a_wave_k_samples_later_is_predicted_k_samples_later() -> None:
     torch.testing.assert_close(spread_after_B, spread_B, rtol=0, atol=2e-3)
 
 
+def test_a_trained_network_follows_a_wave_that_comes_later(bump_recordings) -> None:
+    recordings = bump_recordings(40, noise_uv=0.01)
+    network, scaling = network_of(recordings, HeadOptions()), fit_scaling(recordings)
+    batch, settings = as_batch(recordings), settings_for()
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for _ in range(40):
+        loss = regression(network(batch).latency_B, None, batch.latency_B, scaling.latency, settings).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    early_B = batch.latency_B < 8
+    shifted = replace(batch, signal_BT=batch.signal_BT.roll(24, -1))
+    network.eval()
+    with torch.no_grad():
+        moved_B = (network(shifted).latency_B - network(batch).latency_B)[early_B]
+    # 24 samples at 15 kHz.
+    assert moved_B.median().item() == pytest.approx(1.6, abs=0.15)
+
+
 def test_a_bounded_latency_reaches_labels_that_the_recording_does_not(bump_recordings) -> None:
     recordings = bump_recordings(16)
     late = recordings.peak_latency_ms + 6  # beyond the 13.3 ms of the recording, as some labels of the clinic are

@@ -1,9 +1,10 @@
 import math
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from core.data.recordings import STATIC, Recordings
@@ -43,10 +44,19 @@ def network_for(recordings: Recordings, scaling: Scaling | None = None, **option
     )
 
 
-def descend(network: AbrNetwork, recordings: Recordings, steps: int, terms: tuple[Term, ...] = TERMS) -> list[float]:
+def descend(
+    network: AbrNetwork,
+    recordings: Recordings,
+    steps: int,
+    terms: tuple[Term, ...] = TERMS,
+    *,
+    lr: float = 3e-3,
+    enough: float = 0.0,
+) -> list[float]:
+    """Losses of the steps, to one that is below `enough` of the first."""
     loss = build_loss(LossOptions(), fit_scaling(recordings), torch.ones(5))
     batch = as_batch(recordings)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0.0)
     losses = []
     for _ in range(steps):
         optimiser.zero_grad()
@@ -54,6 +64,8 @@ def descend(network: AbrNetwork, recordings: Recordings, steps: int, terms: tupl
         total.backward()
         optimiser.step()
         losses.append(total.item())
+        if losses[-1] < enough * losses[0]:
+            break
     return losses
 
 
@@ -70,11 +82,12 @@ def test_tables_are_total() -> None:
     assert set(STATIC_INPUTS.values()) == set(STATIC)
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("size", WIDTHS)
 @pytest.mark.parametrize("samples", [199, 200, 201, 256, 495])
-def test_any_number_of_samples(bump_recordings, size: ModelSize, samples: int) -> None:
+def test_any_number_of_samples(bump_recordings, backbone: Backbone, size: ModelSize, samples: int) -> None:
     recordings = bump_recordings(3, samples=samples)
-    outputs = network_for(recordings, size=size)(as_batch(recordings))
+    outputs = network_for(recordings, backbone=backbone, size=size)(as_batch(recordings))
     shapes = {name: tuple(value.shape) for name, value in values(outputs).items()}
     assert shapes.pop("signal_BT") == (3, samples)
     assert shapes.pop("class_logits_BK") == (3, 5)
@@ -101,19 +114,32 @@ def test_starts_at_the_trivial_predictions(recordings: Recordings) -> None:
     assert outputs.class_logits_BK.abs().max() < 0.5
 
 
-@pytest.mark.parametrize("size", WIDTHS)
-def test_every_parameter_gets_a_gradient(recordings: Recordings, size: ModelSize) -> None:
-    network = network_for(recordings, size=size)
-    # FiLM and the signal head start at zero: what lies beneath them learns from the second step on.
-    descend(network, recordings, 2)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"size": size} for size in WIDTHS),
+        {"backbone": "unet"},
+        *({"extractors": extraction} for extraction in EXTRACTIONS),
+        {"backbone": "unet", "extractors": "cross_task"},
+    ],
+    ids=str,
+)
+def test_every_parameter_gets_a_gradient(recordings: Recordings, options: dict[str, Any]) -> None:
+    network = network_for(recordings, **options)
+    # FiLM, the signal head and residual branches start at zero: what lies beneath them learns from the next step on,
+    # and beneath a branch in a branch from the one after that.
+    descend(network, recordings, 3)
     without = [name for name, parameter in network.named_parameters() if not parameter.grad.any()]
     # The lowest frequency starts at 0, where the kernel's cosine is flat, but has moved by now.
     assert not without
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("term", TERMS)
-def test_the_loss_of_one_task_leaves_the_other_heads_alone(recordings: Recordings, term: Term) -> None:
-    network = network_for(recordings)
+def test_the_loss_of_one_task_leaves_the_other_heads_alone(
+    recordings: Recordings, term: Term, backbone: Backbone
+) -> None:
+    network = network_for(recordings, backbone=backbone, extractors="cross_task")
     descend(network, recordings, 2)
     network.zero_grad()
     descend(network, recordings, 1, (term,))
@@ -121,11 +147,12 @@ def test_the_loss_of_one_task_leaves_the_other_heads_alone(recordings: Recording
     assert touched == {HEADS[term]}
 
 
-def test_overfits_eight_recordings(bump_recordings) -> None:
-    few = bump_recordings(8)
-    network = network_for(few)
-    losses = descend(network, few, 300)
-    assert losses[-1] < 0.03 * losses[0]
+@pytest.mark.parametrize("options", [{}, {"extractors": "cross_task"}, {"backbone": "unet"}], ids=str)
+def test_overfits_eight_recordings(bump_recordings, options: dict[str, Any]) -> None:
+    few = bump_recordings(8, samples=128)
+    network = network_for(few, **options)
+    losses = descend(network, few, 90, lr=6e-3, enough=0.01)
+    assert losses[-1] < 0.01 * losses[0]
     outputs, batch = network(as_batch(few)), as_batch(few)
     assert outputs.class_logits_BK.argmax(1).equal(batch.class_B)
     assert ((outputs.exist_logit_B > 0) == (batch.peak_exist_B > 0)).all()
@@ -213,8 +240,9 @@ def test_predictions_stay_in_the_range_of_the_labels(recordings: Recordings) -> 
         assert value.max() <= target.high + 1e-4
 
 
-def test_groups_hold_every_parameter_once(recordings: Recordings) -> None:
-    network = network_for(recordings)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_groups_hold_every_parameter_once(recordings: Recordings, backbone: Backbone) -> None:
+    network = network_for(recordings, backbone=backbone, extractors="cross_task")
     groups = network.parameter_groups()
     grouped = [id(parameter) for group in groups.values() for parameter in group]
     assert sorted(grouped) == sorted(id(parameter) for parameter in network.parameters())
@@ -222,11 +250,12 @@ def test_groups_hold_every_parameter_once(recordings: Recordings) -> None:
     assert {id(p) for p in groups["state_space"]} == {id(p) for kernel in kernels for p in kernel.parameters()}
     assert all(parameter.ndim >= 2 for parameter in groups["decay"])
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    assert all(names[id(p)].endswith(("bias", "norm.weight", "direct_H")) for p in groups["no_decay"])
+    assert all(names[id(p)].endswith(("bias", "bias_C", "norm.weight", "direct_H")) for p in groups["no_decay"])
 
 
-def test_shared_parameters_are_trained_by_every_head(recordings: Recordings) -> None:
-    network = network_for(recordings)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_shared_parameters_are_trained_by_every_head(recordings: Recordings, backbone: Backbone) -> None:
+    network = network_for(recordings, backbone=backbone)
     descend(network, recordings, 2)
     shared = network.shared_parameters()
     assert shared
@@ -260,3 +289,28 @@ def test_a_flat_recording_has_no_size_of_its_own(recordings: Recordings) -> None
     flat = replace(as_batch(recordings), signal_BT=torch.zeros_like(as_batch(recordings).signal_BT))
     outputs = network_for(recordings, signal_scale="per_recording").eval()(flat)
     assert all(value.isfinite().all() for value in values(outputs).values())
+
+
+@pytest.mark.parametrize("extractors", ["separate", "cross_task"])
+def test_a_loss_leaves_the_other_tasks_extractors_alone_unless_tasks_attend(
+    recordings: Recordings, extractors: Extraction
+) -> None:
+    network = network_for(recordings, extractors=extractors)
+    descend(network, recordings, 2)
+    network.zero_grad()
+    descend(network, recordings, 1, ("threshold",))
+    assert network.extractors is not None
+    branches = network.extractors.tokens
+    touched = {
+        task for task in branches if any(p.grad is not None and p.grad.any() for p in branches[task].parameters())
+    }
+    assert touched == ({"threshold"} if extractors == "separate" else set(branches))
+
+
+def test_diffusion_needs_to_tell_the_unet_its_step() -> None:
+    told = {"backbone": "unet", "unet": {"film": False}, "diffusion": {"enabled": True}}
+    with pytest.raises(
+        ValidationError, match=r"diffusion tells the network its step through unet\.film, which is false"
+    ):
+        ModelOptions.model_validate(told)
+    assert ModelOptions.model_validate(told | {"backbone": "encoder"}).diffusion.enabled

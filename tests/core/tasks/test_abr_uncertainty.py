@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from abr_tune.plan.metric_names import METRICS
 from core.data.recordings import Fold, Recordings
 from core.metrics import Predictions
 from core.report import EpochReport
@@ -52,6 +53,12 @@ def test_saved_weights_are_as_sure_as_in_training(data: AbrDataset, model: tuple
         assert f"val/{name}" in report.metrics
         assert f"test/{name}" in TASK.evaluate(weights, data=data, split="test").metrics
     assert {"val/threshold/coverage_90", "val/threshold/nll", "val/class/nll"} <= set(scores.baselines)
+
+
+def test_metrics_that_can_be_searched_by_are_those_there_are(model: tuple[EpochReport, Path]) -> None:
+    report, _ = model
+    searched = {f"val/{group}/{metric}" for group, metrics in METRICS.items() for metric in metrics}
+    assert searched <= {*report.metrics, *report.absent}
 
 
 def test_the_temperature_is_stored_and_used(data: AbrDataset, model: tuple[EpochReport, Path]) -> None:
@@ -140,5 +147,5 @@ def test_a_calibration_of_older_weights_changes_nothing(model: tuple[EpochReport
 def test_weights_with_an_absurd_temperature_are_refused(model: tuple[EpochReport, Path]) -> None:
     record = load_model(model[1]).about.to_json()
     for absurd in (0.0, -1.0, float("nan"), "hot"):
-        with pytest.raises(ValueError, match="temperature|numbers"):
+        with pytest.raises(ValueError, match=r"temperature|numbers"):
             About.from_json(record | {"temperature": absurd})
