@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.classification.dataset import ClassifierDataset, refolded, remarks
 from core.report import EpochReport
-from core.tasks.task import Objective, Scores, Task
+from core.tasks.task import Objective, Scores, Task, Together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,12 @@ class ClassifierTask(Task):
         Weights of a cross-validation score the folds they were held out from; on other data their networks predict
         together. Raises ValueError when the weights or the examples do not fit.
         """
+        from core.tasks.classifier_evaluation import evaluate
+
+        return evaluate(self, [weights], data, split).scores
+
+    def evaluate_together(self, weights: Sequence[Path], *, data: ClassifierDataset, split: str) -> Together:
+        """Score the mean of what several saved weights say, and each by itself."""
         from core.tasks.classifier_evaluation import evaluate
 
         return evaluate(self, weights, data, split)

@@ -18,29 +18,42 @@ from core.classification.weights import TrainedClassifier, load_classifier, prob
 from core.data.check import DataMistakes, DataProblem
 from core.data.labelled import Labelled
 from core.metrics import with_skill
-from core.metrics.classes import ClassTable, class_table
+from core.metrics.classes import class_table
+from core.tasks.class_tables import calibration, confusion
 from core.tasks.classifier import ClassifierTask
-from core.tasks.task import Confusion, Reliability, Scores
+from core.tasks.task import Scores, Together
 
 
-def evaluate(task: ClassifierTask, weights: Path, data: ClassifierDataset, split: str) -> Scores:
-    """Every metric of the split beside that of the class shares, which are those of the training part of `data`."""
-    model = load_classifier(weights, task.rebuilt, task=task.name)
-    held_out = [_numbered(part, model) for part in data.held_out(split)]
-    everything = pooled(held_out)
-    trains = [_numbered(part, model) for part in data.trains()]
+def evaluate(task: ClassifierTask, weights: Sequence[Path], data: ClassifierDataset, split: str) -> Together:
+    """Every metric of the split beside that of the class shares, which are those of the training part of `data`.
+
+    Of several weights the mean of their probabilities, and each by itself.
+    """
+    models = [load_classifier(each, task.rebuilt, task=task.name) for each in weights]
+    names = models[0].about.class_names
+    if any(model.about.class_names != names for model in models):
+        raise ValueError("these weights were trained on different classes: they cannot predict together")
+    held_out = [_numbered(part, names) for part in data.held_out(split)]
+    trains = [_numbered(part, names) for part in data.trains()]
     fold_N = np.repeat(np.arange(len(held_out)), [len(part) for part in held_out])
-    said_NK = _said(model, data, held_out)
+    everything = pooled(held_out)
     baseline = scores(trivial(trains, held_out), everything, split=split, rare=data.rare, fold_N=fold_N).values
-    found = with_skill(scores(said_NK, everything, split=split, rare=data.rare, fold_N=fold_N), baseline)
-    table = class_table(said_NK, everything.class_index, np.ones(len(everything)))
-    return Scores(
-        metrics=found.values,
-        baselines=baseline,
-        absent=found.absent,
-        confusion=_confusion(table, everything.class_names),
-        calibration=_calibration(table),
-    )
+
+    def of(said_NK: Floats) -> Scores:
+        found = scores(said_NK, everything, split=split, rare=data.rare, fold_N=fold_N)
+        found = with_skill(found, baseline)
+        table = class_table(said_NK, everything.class_index, np.ones(len(everything)))
+        return Scores(
+            metrics=found.values,
+            baselines=baseline,
+            absent=found.absent,
+            confusion=confusion(table, everything.class_names),
+            calibration=calibration(table),
+        )
+
+    said = [_said(model, data, held_out) for model in models]
+    members = tuple(of(each) for each in said)
+    return Together(scores=of(np.asarray(np.mean(said, axis=0))) if len(said) > 1 else members[0], members=members)
 
 
 def _said(model: TrainedClassifier, data: ClassifierDataset, held_out: Sequence[Labelled]) -> Floats:
@@ -61,9 +74,8 @@ def _refuse_other_shapes(model: TrainedClassifier, inputs: NDArray[Any]) -> None
         raise ValueError(f"the model reads examples of {model.about.shape}, these are of {inputs.shape[1:]}")
 
 
-def _numbered(part: Labelled, model: TrainedClassifier) -> Labelled:
+def _numbered(part: Labelled, names: tuple[str, ...]) -> Labelled:
     """The examples with classes numbered as the model has them; raises ValueError for one that it does not know."""
-    names = model.about.class_names
     if part.class_names == names:
         return part
     used = {part.class_names[index] for index in np.unique(part.class_index)}
@@ -104,18 +116,3 @@ def _files(source: Path, suffixes: Sequence[str]) -> list[Path]:
         reason = f"no files that end in {', '.join(suffixes)}" if source.is_dir() else "no such file or folder"
         raise DataMistakes(str(source), [DataProblem(reason)])
     return found
-
-
-def _confusion(table: ClassTable | None, names: Sequence[str]) -> Confusion | None:
-    if table is None:
-        return None
-    return Confusion(classes=tuple(names), counts=tuple(tuple(row) for row in table.counts_CC.tolist()))
-
-
-def _calibration(table: ClassTable | None) -> tuple[Reliability, ...]:
-    if table is None:
-        return ()
-    return tuple(
-        Reliability(low=low, high=high, confidence=confidence, accuracy=accuracy, count=count)
-        for low, high, confidence, accuracy, count in table.bins
-    )
