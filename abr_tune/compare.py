@@ -77,6 +77,7 @@ def compare(a: Side, b: Side) -> Comparison:
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Settings that differ, in the sections both sides have: the folder of a single training names no health rules."""
     sections = {path.partition(".")[0] for path in a} & {path.partition(".")[0] for path in b}
+    sections.add("start")  # where nothing is said of it, a training began with random weights
     return {
         path: (a.get(path), b.get(path))
         for path in sorted(a.keys() | b.keys())

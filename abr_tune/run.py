@@ -39,7 +39,7 @@ from abr_tune.search.events import EpochDone, Event, TrialRecord, Warned
 from abr_tune.search.known import remember
 from abr_tune.search.launch import Cluster
 from abr_tune.search.search import Outcome, search
-from abr_tune.start import kept
+from abr_tune.start import begun_with, kept
 from abr_tune.summary import Spent, sentences, summarise
 from abr_tune.trial import length_of
 from core.tasks.task import Reference
@@ -279,6 +279,8 @@ def _summarise(
         references=references,
         test=test or {},
     )
+    if finalists and (begun := begun_with(plan, materials.run, finalists[0].trial)) is not None:
+        summary["begun_with"] = begun
     write_json(materials.run.summary, summary)
     return summary
 

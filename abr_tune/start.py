@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from abr_tune.borders import SHAPES
 from abr_tune.plan.begun import WEIGHTS, StartWeights, sha256_of
@@ -48,20 +49,24 @@ def unlike_its_data(plan: Plan, fingerprint: str) -> str | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """How many tensors a training took over."""
+def begun_with(plan: Plan, run: RunFolder, trial: int) -> dict[str, Any] | None:
+    """What a trial began with: whose weights, and how many tensors fitted, as its reports say; None: random weights.
 
-    tensors: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.tensors} of {self.of} tensors"
-
-
-def taken_by(folder: Path) -> Taken | None:
-    """What a training took over from the weights it began with, as its reports say; None where they do not."""
-    for report in read_history(folder / HISTORY):
+    A task need not say how many.
+    """
+    if plan.start is None:
+        return None
+    told: dict[str, Any] = {"run": None if plan.since is None else str(plan.since), "sha256": plan.start.sha256}
+    for report in read_history(run.trial(trial) / HISTORY):
         if {"start/tensors_taken", "start/tensors"} <= report.health.keys():
-            return Taken(int(report.health["start/tensors_taken"]), int(report.health["start/tensors"]))
-    return None
+            taken, known = report.health["start/tensors_taken"], report.health["start/tensors"]
+            return told | {"tensors_taken": int(taken), "tensors": int(known)}
+    return told
+
+
+def in_words(begun: Mapping[str, Any]) -> str:
+    """`68 of 68 tensors of results/phase1`."""
+    whose = "an earlier run" if begun["run"] is None else begun["run"]
+    if "tensors" not in begun:
+        return f"weights of {whose}"
+    return f"{begun['tensors_taken']} of {begun['tensors']} tensors of {whose}"

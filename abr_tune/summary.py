@@ -17,6 +17,7 @@ from abr_tune.runs import RunFolder
 from abr_tune.search.alarm import alarm_of
 from abr_tune.search.audit import false_stops, why_unknown
 from abr_tune.search.events import TrialRecord
+from abr_tune.start import in_words
 from core.tasks.task import Reference
 
 
@@ -208,6 +209,8 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
             )
     if (tested := summary["test"].get(metric.replace("val/", "test/", 1))) is not None:
         yield f"test       {tested:.4f} on data never used before"
+    if (begun := summary.get("begun_with")) is not None:
+        yield f"begun      with {in_words(begun)}"
     yield f"settings   {parameters(best['params'])}"
 
 

@@ -25,7 +25,7 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.checks import Check, Measured  # noqa: E402
 from benchmarks.fit_noise import human_residuals  # noqa: E402
-from benchmarks.generation import TRAIN, generator  # noqa: E402
+from benchmarks.generation import OTHER_SEED, TRAIN, generator  # noqa: E402
 from core.data.noise import SAMPLES  # noqa: E402
 from core.data.recordings import Recordings  # noqa: E402
 from core.data.simulator import simulate_split  # noqa: E402
@@ -98,7 +98,7 @@ def denoises_real_noise(folder: Path = SHARED) -> Measured:
     if not (folder / "ihs_human").is_dir():
         return Measured(True, f"skipped: there are no recordings at {folder}")
     residuals = human_residuals(folder)
-    recordings = with_real_noise(simulate_split("test", COUNT, SEED)[0], residuals.wave_NT, SEED)
+    recordings = with_real_noise(simulate_split("test", COUNT, OTHER_SEED)[0], residuals.wave_NT, SEED)
     assert recordings.clean is not None
     model, _ = generator()
     made = denoised(model, recordings)

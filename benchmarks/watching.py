@@ -1,11 +1,10 @@
-"""What watching costs: the same training with and without looks at its steps, epoch by epoch in turn.
+"""What watching costs: steps of one training by turns with and without a look.
 
     python -m benchmarks.watching [--backbones encoder unet] [--repeats N]
 
-Both runs train the same batches of simulated recordings from the same weights, an epoch each by turns, so that whatever
-else the machine does meets both; counted is the processor's time of this process, which waits for nobody. An epoch has
-as many steps as lie between two looks at the default `watch.every`: one look in each. The share is the median over
-repeats.
+Counted is the processor's time of this process, which waits for nobody, of whole optimiser steps and of the line that a
+look writes; the steps alternate, so that whatever else the machine does meets both. The median step with a look, less
+the median step without, is spread over the steps between two looks at the default `watch.every`.
 """
 
 from __future__ import annotations
@@ -14,18 +13,20 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from benchmarks.checks import Measured
 
 BAR: Final = 0.05
 """Share of the training time that watching may cost."""
 BATCH: Final = 64
-REPEATS: Final = 7
+REPEATS: Final = 25
+WARM: Final = 3
+"""Steps before any is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +34,20 @@ class Cost:
     """What watching costs one kind of network."""
 
     name: str
-    share: float
-    """Of the time without it, that it adds."""
-    seconds: float
-    """Of an epoch without it."""
-    steps: int
-    """Of an epoch."""
+    plain: float
+    """Seconds of a step without a look."""
+    look: float
+    """Seconds that a look adds to its step."""
+    every: int
+    """Steps from one look to the next."""
     repeats: int
+    """Pairs of steps."""
     bar: float = BAR
+
+    @property
+    def share(self) -> float:
+        """Of the time of all steps, what looks add to it."""
+        return self.look / (self.every * self.plain)
 
     @property
     def holds(self) -> bool:
@@ -48,10 +55,9 @@ class Cost:
         return self.share <= self.bar
 
     def __str__(self) -> str:
-        milliseconds = 1000 * self.seconds / self.steps
         return (
-            f"{self.name}: watching adds {self.share:+.1%} (at most {self.bar:.0%}) to {milliseconds:.1f} ms a step; "
-            f"median of {self.repeats} pairs of epochs of {self.steps} steps"
+            f"{self.name}: watching adds {self.share:.1%} (at most {self.bar:.0%}): {1000 * self.look:.1f} ms every "
+            f"{self.every} steps of {1000 * self.plain:.1f} ms; medians of {self.repeats} pairs of steps"
         )
 
 
@@ -62,42 +68,40 @@ def measure(backbone: str, *, repeats: int = REPEATS, size: str = "tiny") -> Cos
     from core.config import WatchOptions
 
     torch.set_num_threads(1)
-    steps = WatchOptions().every
     with tempfile.TemporaryDirectory() as folder:
-        watched, unwatched = (
-            _epochs(
-                {"epochs": repeats + 1, "model": {"backbone": backbone, "size": size}, "watch": {"every": every}},
-                recordings=steps * BATCH,
-                folder=Path(folder) / str(every),
-            )
-            for every in (steps, 0)
-        )
-        _seconds(watched), _seconds(unwatched)  # the first epoch warms up caches
-        pairs = [(_seconds(watched), _seconds(unwatched)) for _ in range(repeats)]
-    return Cost(
-        name=f"{size} {backbone}",
-        share=median(on / off for on, off in pairs) - 1,
-        seconds=median(off for _, off in pairs),
-        steps=steps,
-        repeats=repeats,
-    )
+        seconds = _stepper(backbone, size, Path(folder))
+        for _ in range(WARM):
+            seconds(False), seconds(True)
+        pairs = [(seconds(False), seconds(True)) for _ in range(repeats)]
+    plain, looked = (median(times) for times in zip(*pairs, strict=True))
+    every = WatchOptions().every
+    return Cost(name=f"{size} {backbone}", plain=plain, look=looked - plain, every=every, repeats=repeats)
 
 
-def _epochs(settings: dict[str, Any], *, recordings: int, folder: Path) -> Iterator[object]:
-    """A training on simulated recordings."""
+def _stepper(backbone: str, size: str, folder: Path) -> Callable[[bool], float]:
+    """Takes the next step of a training, with a look or without, and says how long it took."""
+    import torch
+
     from core.tasks.abr import AbrTask
-    from core.tasks.abr_options import AbrOptions, SimulatedData
+    from core.tasks.abr_options import TERMS, AbrOptions, SimulatedData
+    from core.tasks.abr_run import build_run
+    from core.training.step import optimise
+    from core.training.watch_log import WatchLog
 
-    task = AbrTask()
-    data = task.load(SimulatedData(train=recordings, val=40, test=40), folder=folder)
-    options = AbrOptions.model_validate({"batch_size": BATCH, "device": "cpu"} | settings)
-    return task.train(options, seed=1, checkpoint=folder, data=data)
+    data = AbrTask().load(SimulatedData(train=BATCH, val=40, test=40), folder=folder)
+    options = AbrOptions.model_validate({"model": {"backbone": backbone, "size": size}, "device": "cpu"})
+    [learner] = build_run(options, data, seed=1).learners
+    batch, log = learner.examples.take(torch.arange(BATCH)), WatchLog(folder)
+    learner.network.train()
 
+    def step(look: bool) -> float:
+        began = time.process_time()
+        taken = optimise(learner, [batch], TERMS, clip=1.0, floor=0.1, ratio=False, look=look)
+        if look:
+            log.write({"epoch": 1, "step": learner.progress.step, "fold": 0} | taken.row())
+        return time.process_time() - began
 
-def _seconds(reports: Iterator[object]) -> float:
-    began = time.process_time()
-    next(reports)
-    return time.process_time() - began
+    return step
 
 
 def costs(backbones: Sequence[str] | None = None, *, repeats: int = REPEATS) -> list[Cost]:

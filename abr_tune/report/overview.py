@@ -15,6 +15,7 @@ from abr_tune.report.data import ReportData, tested
 from abr_tune.report.pareto import pareto_rows
 from abr_tune.report.tables import finalist_rows, reference_rows, stop_rows
 from abr_tune.report.wording import counted, number, percent
+from abr_tune.start import in_words
 from abr_tune.summary import trust
 
 
@@ -44,6 +45,8 @@ def data_line(data: ReportData) -> str:
 def headline(data: ReportData) -> Iterator[str]:
     """The overview in sentences: what was found, how sure it is, what was stopped, what to do next."""
     yield from _about_best(data)
+    if (begun := data.summary.get("begun_with")) is not None:
+        yield f"Its training began with {in_words(begun)}, not with random weights."
     yield from _about_front(data)
     yield from _about_stops(data)
     yield from _about_trust(data)

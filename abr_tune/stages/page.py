@@ -20,6 +20,7 @@ from abr_tune.report.wording import number
 from abr_tune.runs import RunFolder, driver_of, write_atomically
 from abr_tune.stages.folder import stages_in
 from abr_tune.stages.summary import State, summarise_stages, why_it_stopped
+from abr_tune.start import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def render(summary: Mapping[str, Any], folder: Path) -> str:
     environment = Environment(
         loader=PackageLoader("abr_tune.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "clock": clock}
+    environment.filters |= {"number": number, "clock": clock, "in_words": in_words}
     return environment.get_template("stages.html.j2").render(
         summary=summary,
         state="running" if driver_of(folder) is not None and summary["state"] != "finished" else summary["state"],

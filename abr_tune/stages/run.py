@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,25 +47,35 @@ def run_stages(stages: Stages, launch: Launch) -> Exit:
     refuse_links(whole.path)
     with sole_driver(whole.path), _nothing_left_of_a_refusal(whole):
         _prepare(whole, stages, launch, say)
-        code = Exit.DONE
-        for index, stage in enumerate(stages.stages):
-            plan = stages.plan(index, whole.path)
-            say(f"stage {index + 1} of {len(stages.stages)}: {stage.name}")
-            if _finished(RunFolder(whole.path / stage.name), plan):
-                say(f"{stage.name} has finished before")
-            else:
-                last = index == len(stages.stages) - 1
-                part = replace(launch, out=whole.path, stage=stage.name, scores_test=last, fresh=False)
-                code = run(plan, part)
-            state: State = "interrupted" if code not in {Exit.DONE, Exit.NOTHING_COMPLETE} else "finished"
-            summary = _summarise(whole, stages, state)
-            # What later stages reached in an earlier command says nothing of this one.
-            if code is not Exit.DONE or summary["stopped_at"] == stage.name:
-                break
+        # A killed command says nothing any more: until the end it is unfinished.
+        _summarise(whole, stages, "unfinished")
+        code = _run_in_order(stages, whole, launch, say)
+        state: State = "interrupted" if code not in {Exit.DONE, Exit.NOTHING_COMPLETE} else "finished"
+        _summarise(whole, stages, state)
         if state == "finished":
             write_page(whole.path)
         _tell(whole, launch, state)
     return code
+
+
+def _run_in_order(stages: Stages, whole: RunFolder, launch: Launch, say: partial[None]) -> Exit:
+    """Run what has not finished yet, up to a signal, a gate that is not go, or a stage that completes no trial."""
+    count = len(stages.stages)
+    for index, stage in enumerate(stages.stages):
+        plan = stages.plan(index, whole.path)
+        say(f"stage {index + 1} of {count}: {stage.name}")
+        if _finished(RunFolder(whole.path / stage.name), plan):
+            say(f"{stage.name} has finished before")
+        else:
+            last = index == count - 1
+            began = time.monotonic()
+            part = replace(launch, out=whole.path, stage=stage.name, scores_test=last, fresh=False, started=began)
+            if (code := run(plan, part)) is not Exit.DONE:
+                return code
+        # What later stages reached in an earlier command says nothing of this one.
+        if _summarise(whole, stages, "unfinished")["stopped_at"] == stage.name:
+            break
+    return Exit.DONE
 
 
 def _summarise(whole: RunFolder, stages: Stages, state: State) -> dict[str, object]:

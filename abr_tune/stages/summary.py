@@ -12,7 +12,7 @@ from abr_tune.console import clock
 from abr_tune.gate import WORST_FIRST
 from abr_tune.report.wording import counted
 from abr_tune.runs import RunFolder
-from abr_tune.start import taken_by
+from abr_tune.start import in_words
 
 COUNTED: Final = ("complete", "pruned", "failed", "running", "waiting")
 State = Literal["finished", "interrupted", "unfinished"]
@@ -48,7 +48,7 @@ def summarise_stages(folder: Path, stages: Sequence[RunFolder], *, state: State,
         "best": None if leading is None else {"stage": leading["name"], **leading["best"]},
         "test": next((each["test"] for each in reversed(told) if each["test"]), {}),
         "references": next((each["references"] for each in reversed(told) if each["test"]), []),
-        "gate": {"verdict": _worst(finished), "criteria": rows} if whole else None,
+        "gate": {"verdict": _worst(finished), "criteria": rows} if whole and rows else None,
         "stopped_at": None if missed is None else missed["name"],
         "stages": told,
     }
@@ -58,9 +58,6 @@ def _stage(run: RunFolder) -> dict[str, Any]:
     """One stage: its own summary, and what it began with."""
     summary = run.read_summary() or {}
     begun = run.plan.is_file()
-    taken = None
-    if (best := summary.get("best")) is not None:
-        taken = taken_by(run.trial(best["trial"]))
     return {
         "name": run.name,
         "state": summary.get("state", "unfinished" if begun else "not begun"),
@@ -70,8 +67,8 @@ def _stage(run: RunFolder) -> dict[str, Any]:
         "epochs": summary.get("epochs", {}),
         "seconds": summary.get("seconds", {}),
         "baselines": summary.get("baselines", {}),
-        "begun_with": None if taken is None else {"tensors_taken": taken.tensors, "tensors": taken.of},
-        "best": best,
+        "begun_with": summary.get("begun_with"),
+        "best": summary.get("best"),
         "finalists": summary.get("finalists", []),
         "test": summary.get("test", {}),
         "references": summary.get("references", []),
@@ -146,5 +143,5 @@ def _about(stage: Mapping[str, Any]) -> Iterator[str]:
     if stage["gate"]:
         said += f", gate {stage['gate']['verdict']}"
     if (begun := stage["begun_with"]) is not None:
-        said += f"; begun with {begun['tensors_taken']} of {begun['tensors']} tensors of the stage before"
+        said += f"; begun with {in_words(begun)}"
     yield f"  {stage['name']:9s}{said}"

@@ -57,15 +57,30 @@ def read_wave_v(
     count = len(expected_ms)
     stray = np.where(rng.random(count) < WRONG_PEAK, rng.exponential(STRAY_MS, count), 0.0)
     place = np.minimum(expected_ms + stray, LATEST_MS)
-    inside = np.minimum(place, time_ms[-1] - SEARCH_MS)
+    latency, height = cursors(signal_NT, time_ms, place, trough_delay_ms)
+    amplitude = np.maximum(height, SMALLEST_UV) * np.exp(rng.normal(0.0, AMPLITUDE_JITTER, count))
+    read = latency + (place - np.minimum(place, _last_place(time_ms))) + rng.normal(0.0, LATENCY_JITTER_MS, count)
+    return np.minimum(read, LATEST_MS), amplitude
+
+
+def cursors(
+    signal_NT: NDArray[np.float32],
+    time_ms: NDArray[np.float64],
+    place_ms: NDArray[np.float64],
+    trough_delay_ms: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Time (ms) of the highest point near `place_ms`, and its height above the lowest near where the trough follows."""
+    inside = np.minimum(place_ms, _last_place(time_ms))
     peak = np.where(np.abs(time_ms - inside[:, None]) <= SEARCH_MS, signal_NT, -np.inf).argmax(axis=1)
     latency = time_ms[peak]
-    follows = np.minimum(latency + trough_delay_ms, time_ms[-1] - SEARCH_MS)[:, None]
+    follows = np.minimum(latency + trough_delay_ms, _last_place(time_ms))[:, None]
     trough = np.where(np.abs(time_ms - follows) <= SEARCH_MS, signal_NT, np.inf).min(axis=1)
-    height = signal_NT[np.arange(count), peak] - trough
-    amplitude = np.maximum(height, SMALLEST_UV) * np.exp(rng.normal(0.0, AMPLITUDE_JITTER, count))
-    read = latency + (place - inside) + rng.normal(0.0, LATENCY_JITTER_MS, count)
-    return np.minimum(read, LATEST_MS), amplitude
+    return latency, signal_NT[np.arange(len(peak)), peak] - trough
+
+
+def _last_place(time_ms: NDArray[np.float64]) -> float:
+    """The latest place that can be looked at in full."""
+    return float(time_ms[-1]) - SEARCH_MS
 
 
 def label_threshold(rng: np.random.Generator, threshold_db: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ beside it. "Beats" is a paired bootstrap over patients whose 95 % interval lies 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from core.data.recordings import Fold, Recordings
+from core.metrics.resampled import Interval, macro_f1
 from core.tasks.abr_options import Input
 
 # N recordings, C classes, P patients, D bootstrap draws
@@ -38,14 +39,6 @@ THREADS: Final = 1
 TREE_BALANCE: Final = 0.7
 """Between counting every recording (0) and every class (1) alike: gives trees their best macro-F1 on simulated data, so
 that the reference is a strong one."""
-
-
-class Interval(NamedTuple):
-    """A number with its 95 % interval from a bootstrap over patients."""
-
-    value: float
-    low: float
-    high: float
 
 
 def part_of(fold: Fold, split: Split) -> Recordings:
@@ -139,14 +132,6 @@ def _in_all_classes(found: Floats, seen: NDArray[np.int64], classes: int) -> Flo
     scores_NC = np.zeros((len(found), classes))
     scores_NC[:, seen] = found
     return scores_NC
-
-
-def macro_f1(confusion: Floats) -> Floats:
-    """Macro-F1 of weighted confusion matrices (..., C, C) [truth, prediction], over the classes that occur in each."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    truths, guesses = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    f1 = 2 * hits / np.maximum(truths + guesses, 1e-300)
-    return np.asarray((f1 * (truths > 0)).sum(axis=-1) / np.maximum((truths > 0).sum(axis=-1), 1))
 
 
 Metric = Callable[[Floats], Floats]

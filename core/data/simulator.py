@@ -89,13 +89,16 @@ def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings
     return replace(table, weight=_restoring_weight(table.hearing_class)), latents
 
 
-def simulate_others(recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
-    """Recordings of patients that are in no split of this seed, without quota; signals are left out (0 samples)."""
+def simulate_others(recordings: int, seed: int, *, signals: bool = False) -> tuple[Recordings, pd.DataFrame]:
+    """Recordings of patients that are in no split of this seed, without quota.
+
+    Without `signals` they have 0 samples, and none has a noise-free truth: many of them are asked for.
+    """
     tables, latents = [], []
     for part, start in enumerate(range(0, recordings, OTHERS_AT_ONCE)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(STREAM), part)))
         table, drawn = _drawn(rng, f"other-{part}", min(OTHERS_AT_ONCE, recordings - start), 0, by_share=False)
-        tables.append(replace(table, signal=table.signal[:, :0], clean=None))
+        tables.append(replace(table, signal=table.signal if signals else table.signal[:, :0], clean=None))
         latents.append(drawn)
     return concatenate(tables), pd.concat(latents, ignore_index=True)
 
@@ -105,7 +108,7 @@ def _drawn(
 ) -> tuple[Recordings, pd.DataFrame]:
     count = min(recordings, max(round(recordings / RECORDINGS_PER_PATIENT), len(CLASS_SHARE) * quota, 1))
     latents = _draw_latents(rng, draw_patients(rng, count, quota), recordings, by_share=by_share)
-    clean, trough_delay_ms = _waveforms(latents)
+    clean, trough_delay_ms = waveforms(latents)
     latents["trough_delay_ms"] = trough_delay_ms
     band = _column(latents, "highpass_hz"), _column(latents, "lowpass_hz")
     signal = clean + residual_noise(rng, _column(latents, "noise_sd_uv"), *band)
@@ -193,7 +196,7 @@ def _with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def _waveforms(latents: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def waveforms(latents: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Noise-free responses (N, SAMPLES) in microvolts, and the delay (N,) of the trough after wave V in ms.
 
     Waves I, III and V are Gaussians; a slow negative wave follows V, longer with the lower high-pass.

@@ -44,8 +44,8 @@ class Batch:
         """Where its tensors are."""
         return self.signal_BT.device
 
-    def take(self, index_B: Tensor) -> Self:
-        """The recordings at `index_B` (integers), in its order."""
+    def take(self, index_B: Tensor | slice) -> Self:
+        """The recordings at `index_B` (integers), in its order; of a slice nothing is copied."""
         return type(self)(**{column.name: getattr(self, column.name)[index_B] for column in fields(self)})
 
     @classmethod

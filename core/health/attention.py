@@ -9,7 +9,7 @@ from typing import Final
 from core.health.history import History, streak
 from core.health.numbers import SKIPPED
 from core.health.options import AttentionCollapse
-from core.health.verdict import Level, Verdict
+from core.health.verdict import Level, Verdict, lasting
 from core.report import EpochReport
 
 ENTROPY: Final = "attention_entropy"
@@ -35,9 +35,7 @@ def attention_collapse(history: History, rule: AttentionCollapse, baselines: Map
     if halved:
         why += f", less than half of the {first:.3f} it began with"
     if level == "stop":
-        why += (
-            f", under {rule.stop:g} for {row} epochs with a loss that rises or breaks: it looks at single places only"
-        )
+        why += f", under {rule.stop:g} {lasting(row)} with a loss that rises or breaks: it looks at single places only"
     evidence: dict[str, float | str] = {"attention_entropy": now, "at_first": first, "epochs": float(row)}
     yield Verdict(level=level, rule="attention_collapse", why=why, epoch=last.epoch, evidence=evidence)
 

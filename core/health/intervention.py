@@ -30,7 +30,9 @@ def instead(history: History, verdict: Verdict, asked: Intervene | None) -> Verd
         return verdict
     made, since = int(float(state.get(MADE, 0))), state.get(SINCE)
     if history.broken is None and since is not None and float(since) <= asked.wait:
-        why = f"{verdict.why}; the learning rate was lowered {float(since):g} epochs ago, which is given time to work"
+        why = (
+            f"{verdict.why}; the learning rate was lowered at epoch {history.last.epoch - float(since):g}: time to work"
+        )
         return replace(verdict, level="warn", why=why)
     if made >= asked.times:
         times = "once" if made == 1 else f"{made} times"

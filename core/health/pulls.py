@@ -12,7 +12,7 @@ from typing import Final
 
 from core.health.history import History, streak
 from core.health.options import GradientConflict, NoGradient, TaskDominance
-from core.health.verdict import Verdict
+from core.health.verdict import Verdict, lasting
 from core.report import EpochReport
 
 NORM: Final = "grad_norm/"
@@ -33,7 +33,7 @@ def task_dominance(history: History, rule: TaskDominance, baselines: Mapping[str
         if row >= rule.patience and _share(history.last, term) is not None:
             others = ", ".join(name for name in _norms(history.last) if name != term)
             why = (
-                f"{term} makes up {shares[-1]:.0%} of the gradient on the last shared layer, for {row} epochs: "
+                f"{term} makes up {shares[-1]:.0%} of the gradient on the last shared layer, {lasting(row)}: "
                 f"{others} hardly count there; lower its loss.weights, raise theirs, or choose a loss.weighting"
             )
             evidence: dict[str, float | str] = {"term": term, "share": shares[-1], "epochs": float(row)}
@@ -60,14 +60,14 @@ def no_gradient(history: History, rule: NoGradient, baselines: Mapping[str, floa
         shares = [share for report in _looked_at(history) if (share := _share(report, term)) is not None]
         row = streak(shares, lambda share: share < NOTHING)
         if row >= rule.patience and _share(history.last, term) is not None:
-            why = f"{term} sends no gradient to the last shared layer, for {row} epochs: the network does not learn it"
+            why = f"{term} sends no gradient to the last shared layer, {lasting(row)}: the network does not learn it"
             yield _warning(history, "no_gradient", why, {"term": term, "epochs": float(row)})
     for name in (each for each in history.last.health if each.startswith(PART)):
         sizes = [report.health[name] for report in _looked_at(history) if name in report.health]
         row = streak(sizes, lambda size: size == 0)
         if row >= rule.patience:
             part = name.removeprefix(PART)
-            why = f"{part} gets no gradient, for {row} epochs: nothing in it learns"
+            why = f"{part} gets no gradient, {lasting(row)}: nothing in it learns"
             yield _warning(history, "no_gradient", why, {"part": part, "epochs": float(row)})
 
 

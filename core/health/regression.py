@@ -7,7 +7,7 @@ from typing import Final
 
 from core.health.history import History, streak
 from core.health.options import NegativeR2, OutOfReach
-from core.health.verdict import Level, Verdict
+from core.health.verdict import Level, Verdict, lasting
 
 R2: Final[Mapping[str, str]] = {
     "threshold": "val/threshold/r2",
@@ -28,7 +28,7 @@ def negative_r2(history: History, rule: NegativeR2, baselines: Mapping[str, floa
             continue
         level: Level = "stop" if rule.patience is not None and row >= rule.patience else "warn"
         value = last.metrics[metric]
-        why = f"{term} is worse than the mean of its labels: R² {value:.2f}, below 0 for {row} epochs"
+        why = f"{term} is worse than the mean of its labels: R² {value:.2f}, below 0 {lasting(row)}"
         evidence: dict[str, float | str] = {"term": term, "r2": value, "epochs": float(row)}
         yield Verdict(level=level, rule="negative_r2", why=why, epoch=last.epoch, evidence=evidence)
 

@@ -23,5 +23,10 @@ class Verdict:
     evidence: Mapping[str, float | str] = field(default_factory=dict)
 
 
+def lasting(epochs: int) -> str:
+    """`for 1 epoch`, `for 3 epochs`."""
+    return f"for {epochs} epoch{'' if epochs == 1 else 's'}"
+
+
 Judgement = Callable[[History, Any, Mapping[str, float]], Iterator[Verdict]]
 """A rule: history, its own options, baselines by metric name -> what it says of the last report."""

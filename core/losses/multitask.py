@@ -92,7 +92,9 @@ class MultiTaskLoss:
         """Class -> how many recordings are given it; empty for data without classes."""
         if not self.class_names:
             return {}
-        count_K = outputs.class_logits_BK.detach().argmax(1).bincount(minlength=len(self.class_names))
+        # Not bincount, which has no deterministic form on every graphics card.
+        class_B = outputs.class_logits_BK.detach().argmax(1)
+        count_K = (class_B.unsqueeze(1) == torch.arange(len(self.class_names), device=class_B.device)).sum(0)
         return dict(zip(self.class_names, count_K, strict=True))
 
     def epoch_ended(self) -> None:

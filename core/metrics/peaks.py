@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
+from core.metrics.classes import recall_and_f1
 from core.metrics.values import Array, Floats, Values, auroc, checked, doubles, none_of, regression, weighted_mean
 
 # N recordings, K of them with the label in hand
@@ -45,7 +45,8 @@ def existence_metrics(
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
     if visible_K.any():
-        values["exist_f1"] = f1_score(visible_K, predicted_K, sample_weight=weight_K, zero_division=0.0)
+        _, f1_C = recall_and_f1(visible_K.astype(np.int64), predicted_K.astype(np.int64), weight_K, 2)
+        values["exist_f1"] = float(f1_C[1])
     else:
         absent |= dict.fromkeys(("exist_f1", "exist_auroc"), "wave V is visible in no recording of the split")
     if visible_K.all():

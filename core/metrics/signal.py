@@ -42,7 +42,7 @@ def signal_metrics(
 def _against(predicted_NT: Floats, truth_NT: Floats, recorded_NT: Floats, weight_N: Array) -> Values:
     error_N = _power(predicted_NT - truth_NT)
     values = {"mse": weighted_mean(error_N, weight_N)}
-    varies_N = _varies(truth_NT)
+    varies_N = varies_in_time(truth_NT)
     if not varies_N.any():
         return checked(values, dict.fromkeys(("pearson", "snr_db", "snr_gain_db"), "no truth of the split varies"))
     weight_N = weight_N[varies_N]
@@ -57,11 +57,11 @@ def _against(predicted_NT: Floats, truth_NT: Floats, recorded_NT: Floats, weight
             absent["snr_gain_db"] = "the recordings equal their truth"
         else:
             values["snr_gain_db"] = 10 * math.log10(noise / error)
-    flat = int((~_varies(predicted_NT[varies_N])).sum())
+    flat = int((~varies_in_time(predicted_NT[varies_N])).sum())
     if flat:
         absent["pearson"] = f"{flat} predicted signals are constant"
     else:
-        values["pearson"] = weighted_mean(_row_pearson(predicted_NT[varies_N], truth_NT[varies_N]), weight_N)
+        values["pearson"] = weighted_mean(row_pearson(predicted_NT[varies_N], truth_NT[varies_N]), weight_N)
     return checked(values, absent)
 
 
@@ -85,11 +85,13 @@ def _power(values_NT: Floats) -> Array:
     return np.asarray(np.mean(np.square(values_NT, dtype=np.float64), axis=1))
 
 
-def _varies(values_NT: Floats) -> NDArray[np.bool_]:
+def varies_in_time(values_NT: Floats) -> NDArray[np.bool_]:
+    """(N,) whether a waveform is more than a constant with rounding errors."""
     return np.asarray(np.ptp(values_NT, axis=1) > RESOLUTION * np.abs(values_NT).max(axis=1))
 
 
-def _row_pearson(a_NT: Floats, b_NT: Floats) -> Array:
+def row_pearson(a_NT: Floats, b_NT: Floats) -> Array:
+    """(N,) correlation of two waveforms that vary, row by row."""
     a_NT = a_NT - a_NT.mean(axis=1, keepdims=True, dtype=np.float64)
     b_NT = b_NT - b_NT.mean(axis=1, keepdims=True, dtype=np.float64)
     return np.asarray((a_NT * b_NT).mean(1) / np.sqrt(_power(a_NT) * _power(b_NT)))

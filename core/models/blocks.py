@@ -115,6 +115,8 @@ class Upsample(nn.Module):
     def forward(self, x_BCL: Tensor, length: int) -> Tensor:
         """(B, C, L) -> (B, out, length), length 2 L or 2 L + 1."""
         twice_BCL = x_BCL.repeat_interleave(2, dim=-1)
-        filled_BCL = nn.functional.pad(twice_BCL, (0, length - twice_BCL.shape[-1]), mode="replicate")
+        # Padding by replication has no deterministic gradient on a graphics card.
+        missing = length - twice_BCL.shape[-1]
+        filled_BCL = torch.cat([twice_BCL, twice_BCL[..., -1:].expand(-1, -1, missing)], -1)
         up_BCL: Tensor = self.convolve(filled_BCL)
         return up_BCL

@@ -70,16 +70,17 @@ class Extractors(nn.Module):
         self.sizes = replace(sizes, sums_fine=True)
         """Of each task's features: whatever the backbone sums, they sum both."""
         # The signal is read from fine features alone: what its tokens hold is of use to other tasks only.
-        reads_tokens = [task for task in EXTRACTED if cross_task or task != "signal"]
-        self.tokens = nn.ModuleDict({task: Branch(sizes.tokens, KERNELS[task]) for task in reads_tokens})
-        self.fine = nn.ModuleDict({task: Branch(sizes.fine, KERNELS[task]) for task in EXTRACTED})
+        self.tokens = nn.ModuleList(
+            Branch(sizes.tokens, KERNELS[task]) if cross_task or task != "signal" else nn.Identity()
+            for task in EXTRACTED
+        )
+        self.fine = nn.ModuleList(Branch(sizes.fine, KERNELS[task]) for task in EXTRACTED)
         self.cross = CrossTask(sizes) if cross_task else None
 
     def forward(self, features: Features) -> dict[Extracted, Features]:
         """Task -> its features."""
-        shared_BDL = features.tokens_BDL
-        tokens = [self.tokens[task](shared_BDL) if task in self.tokens else shared_BDL for task in EXTRACTED]
-        fine = [self.fine[task](features.fine_BCL) for task in EXTRACTED]
+        tokens = [branch(features.tokens_BDL) for branch in self.tokens]
+        fine = [branch(features.fine_BCL) for branch in self.fine]
         if self.cross is not None:
             tokens, fine = self.cross(tokens, fine)
         return {

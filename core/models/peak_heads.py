@@ -15,15 +15,16 @@ from core.models.heads import UNLABELLED, Estimate, LogVariance
 from core.models.residual import Residual, perceptron
 
 KERNEL = 5
-"""Fine positions a block or a score sees at once: two thirds of a millisecond, about half a wave."""
+"""Fine positions a block or a score sees at once: of two samples each, two thirds of a millisecond, half a wave."""
 
 
 class LatencyHead(nn.Module):
     """Soft-argmax over time (integral regression, 1801.07372): the mean time under a learnt distribution.
 
     A wave that comes later moves the prediction by as much. Positions outside the label range take no part, so the
-    prediction stays within it; nor can it leave the recording. The spread is read from the features where the
-    distribution lies, and from how wide it is; it does not shape the distribution.
+    prediction stays within it; nor can it leave the recording. The spread is read from the condition, from the features
+    where the distribution lies, and from how wide it is; it does not shape the distribution. Read from the summary
+    too, it learnt 1,500 training recordings by heart: intervals of 90 % on others were a quarter wider.
     """
 
     low: Tensor
@@ -44,7 +45,7 @@ class LatencyHead(nn.Module):
         self.ms_per_sample = ms_per_sample
         self.blocks = nn.Sequential(*(Residual(sizes.fine, dropout, kernel=KERNEL) for _ in range(blocks)))
         self.score = nn.Conv1d(sizes.fine, 1, KERNEL, padding=KERNEL // 2)
-        self.spread = perceptron(sizes.summary + sizes.fine + 1, hidden, 1, dropout) if spread else None
+        self.spread = perceptron(sizes.condition + sizes.fine + 1, hidden, 1, dropout) if spread else None
         self.log_variance = LogVariance(target or UNLABELLED) if spread else None
         self.register_buffer("low", torch.tensor(target.low if target else -math.inf))
         self.register_buffer("high", torch.tensor(target.high if target else math.inf))
@@ -64,6 +65,6 @@ class LatencyHead(nn.Module):
             return None
         there_BC = (fine_BCL @ share_BL.unsqueeze(-1)).squeeze(-1)
         wide_B1 = (share_BL @ time_L.square() - (share_BL @ time_L).square()).clamp_min(1e-4).log().unsqueeze(-1)
-        raw_B: Tensor = self.spread(torch.cat([features.summary_BF, there_BC, wide_B1], 1)).squeeze(-1)
+        raw_B: Tensor = self.spread(torch.cat([features.condition_BE, there_BC, wide_B1], 1)).squeeze(-1)
         found_B: Tensor = self.log_variance(raw_B)
         return found_B

@@ -16,7 +16,7 @@ from core.models.heads import UNLABELLED, Bounded, Estimate, LogVariance
 from core.models.residual import Residual, perceptron
 
 KERNEL = 5
-"""Fine positions a block of the local path sees at once: two thirds of a millisecond, about half a wave."""
+"""Fine positions a block of the local path sees at once: of two samples each, two thirds of a millisecond."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -55,11 +55,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ModelOptions(Options):
-    """The network: one shared encoder, one head per task."""
+    """The network: a backbone that all tasks share, one head per task."""
 
     backbone: Backbone = "encoder"
     """encoder: S4D blocks on tokens of eight samples; unet: a U-Net over all samples with attention (document 004),
-    several times slower."""
+    ten times the work of a step."""
     unet: UNetOptions = UNetOptions()
     """Read when `backbone` is unet."""
     extractors: Extraction = "shared"
@@ -178,7 +178,7 @@ class AbrOptions(ComputeOptions):
         except ValueError as fault:
             raise ValueError(f"phases: {fault}") from fault
         for span in spans if self.phases.full else ():
-            if not any(self.loss.weights.of(term) > 0 for term in TERMS if term in span.on):
+            if not any(self.loss.weights.of(term) > 0 for term in TERMS if term in span.lasting):
                 raise ValueError(f"phases: nothing to train in {span.name}: {', '.join(span.terms)} have weight 0")
             if set(span.frozen) == set(PARTS):
                 raise ValueError(f"phases: nothing to train in {span.name}: every part is frozen")

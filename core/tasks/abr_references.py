@@ -9,8 +9,9 @@ from typing import Final, Literal
 import numpy as np
 
 from core.data.recordings import STATIC, Recordings
-from core.data.references import InputSet, macro_f1, paired_patient_bootstrap, patient_bootstrap, tree_scores
+from core.data.references import InputSet, paired_patient_bootstrap, patient_bootstrap, tree_scores
 from core.metrics import Predictions, weights_of
+from core.metrics.resampled import macro_f1
 from core.metrics.values import auroc
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_evaluation import held_out_predictions

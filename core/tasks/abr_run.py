@@ -69,7 +69,7 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
         )
     phases = options.phases.spans(options.epochs)
     for span in phases:
-        if not set(span.on) & set(trained):
+        if not set(span.lasting) & set(trained):
             names = ", ".join(span.terms)
             raise ValueError(f"nothing to train from epoch {span.first}: {names} have weight 0 or no labels")
     _tell_of_absent_phases(options, phases)
@@ -82,6 +82,8 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
             "seed": seed,
             "data": data.fingerprint,
             **({} if begun is None else {"start": begun.sha256}),
+            # Options are compared as mappings, which know no order; phases come in theirs.
+            **({"phases": list(options.phases.plan)} if options.phases.plan else {}),
         },
         seed=seed,
         epochs=options.epochs,

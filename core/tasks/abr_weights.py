@@ -171,8 +171,8 @@ def predictions(network: AbrNetwork, scaling: Scaling, batch: Batch, *, trained:
     network.eval()
     rows: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for index in torch.arange(len(batch), device=batch.device).split(CHUNK):  # type: ignore[no-untyped-call]
-            for name, part in said_of(network(batch.take(index))).items():
+        for first in range(0, len(batch), CHUNK):
+            for name, part in said_of(network(batch.take(slice(first, first + CHUNK)))).items():
                 rows.setdefault(name, []).append(part)
     spoken = spoken_of(scaling, trained)
     said: dict[str, Any] = {name: torch.cat(rows[name]).cpu().numpy() for name in rows if name in spoken}

@@ -30,7 +30,8 @@ def kept(step: int, options: EmaOptions) -> float:
 class Ema:
     """average <- kept * average + (1 - kept) * state, for weights and the statistics of batch normalisation alike.
 
-    It begins with the state the network has now. Everything else is copied. What does not change stays bit for bit.
+    It begins with the state the network has now, which must stay on its device. Everything else is copied. What does
+    not change stays bit for bit.
     """
 
     def __init__(self, network: nn.Module, options: EmaOptions) -> None:
@@ -39,7 +40,10 @@ class Ema:
         self.steps = 0
         """Updates so far."""
         self.average = {name: tensor.clone() for name, tensor in self.state().items()}
-        self._moving = {name for name, _ in network.named_parameters()} | set(_statistics(network))
+        moving = {name for name, _ in network.named_parameters()} | set(_statistics(network))
+        own = self.state()
+        self._moving = [(self.average[name], own[name]) for name in own if name in moving]
+        self._copied = [(self.average[name], own[name]) for name in own if name not in moving]
 
     def state(self) -> dict[str, Tensor]:
         """Name -> what the network itself holds; changing it changes the network."""
@@ -49,11 +53,10 @@ class Ema:
         """Take note of an optimiser step that was taken."""
         self.steps += 1
         share = 1 - kept(self.steps, self.options)
-        for name, tensor in self.state().items():
-            if name in self._moving:
-                self.average[name].lerp_(tensor, share)
-            else:
-                self.average[name].copy_(tensor)
+        averages, own = zip(*self._moving, strict=True)
+        torch._foreach_lerp_(averages, own, share)
+        for average, tensor in self._copied:
+            average.copy_(tensor)
 
     def restore(self, average: Mapping[str, Tensor], steps: int) -> None:
         """Go on from an average after so many updates."""

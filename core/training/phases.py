@@ -47,6 +47,11 @@ class Span:
         """Its terms but for those of factor 0 throughout."""
         return tuple(term for term in self.terms if highest(self.weights.get(term, 1.0)) > 0)
 
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """Those that are on at every step: a line can be 0 only at its end."""
+        return tuple(term for term in self.on if level(self.weights.get(term, 1.0), 1.0) > 0)
+
 
 def spans(order: Sequence[Sequence[str]], boundaries: Sequence[float], epochs: int) -> tuple[Span, ...]:
     """The phases of a run of `epochs` epochs whose terms join one group after another.

@@ -142,7 +142,8 @@ def _learn(learner: Learner, batches: Sequence[Any], step: Step, gathered: Gathe
 def _taken(learner: Learner, step: Step, *, clip: float | None, ratio: bool) -> Step:
     """Clip, move the weights, and look at what became of them."""
     parameters = _trained(learner)
-    if clip is not None:
+    # Gradients that are short enough would be multiplied by 1.
+    if clip is not None and step.norm + 1e-6 > clip:
         clip_grads_with_norm_(parameters, clip, torch.tensor(step.norm))
     before = [each.detach().clone() for each in parameters] if ratio else None
     learner.optimizer.step()

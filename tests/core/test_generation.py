@@ -1,6 +1,7 @@
 """Recordings drawn from trained weights: seeds, temperature, constraints, conditions, and who cannot."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from abr_tune.cli.data import app
 from abr_tune.errors import UserError
+from abr_tune.plan.config import load_config
 from core.data.files import read
 from core.data.recordings import Fold, Recordings
 from core.data.tensors import as_batch
@@ -101,12 +103,11 @@ def test_temperature_scales_the_spread_of_the_signals(model) -> None:
 
 
 def test_constraints_hold_for_every_sample(model, bump_recordings) -> None:
-    drawn, train = generate_joint(model, 500, 2.0, True), bump_recordings(160)
-    joint = model.networks[0].diffusion.joint
-    assert joint.lawful(drawn.parameters).all()
-    assert np.abs(drawn.signal).max() <= np.abs(train.clean).max() * (1 + 1e-6)
-    wild = generate_joint(model, 500, 2.0, False)
-    assert not joint.lawful(wild.parameters).all() or np.abs(wild.signal).max() > np.abs(train.clean).max()
+    drawn, wild = (generate_joint(model, 100, 8.0, constrained) for constrained in (True, False))
+    largest = np.abs(bump_recordings(160).clean).max()
+    assert model.networks[0].diffusion.joint.lawful(drawn.parameters).all()
+    assert np.abs(drawn.signal).max() <= largest * (1 + 1e-6)
+    assert np.abs(wild.signal).max() > largest
 
 
 def test_the_condition_matters(model) -> None:
@@ -177,6 +178,36 @@ def test_unusable_weights_and_requests_are_refused(model, bump_recordings, tmp_p
 def test_diffusion_needs_truths(bump_recordings, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"model\.diffusion has nothing to learn"):
         trained(replace(bump_recordings(48), clean=None), tmp_path)
+
+
+def test_interrupted_training_goes_on_to_the_same_weights(bump_recordings, tmp_path) -> None:
+    recordings = bump_recordings(32)
+    data = AbrDataset(folds=(Fold(train=recordings, val=recordings),), fingerprint="b", rare=())
+    options = AbrOptions.model_validate(nested(TRAIN | {"epochs": 2}))
+
+    def train(folder: Path, epochs: int) -> None:
+        run = AbrTask().train(options, seed=3, checkpoint=folder, data=data)
+        for report in run:
+            if report.epoch == epochs:
+                run.close()
+
+    train(tmp_path / "whole", 2)
+    train(tmp_path / "parts", 1)
+    train(tmp_path / "parts", 2)
+    whole, parts = (
+        load_model(tmp_path / name / "epoch-000002" / "model.safetensors").networks[0].state_dict()
+        for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_example_of_the_documentation_is_a_training(tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "generation.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "generator.yaml").write_text(example, encoding="utf-8")
+    options = load_config(tmp_path / "generator.yaml").options
+    assert options.model.diffusion.enabled
+    assert options.loss.weights.signal > 0
 
 
 def test_what_is_not_finite_in_diffusion_is_found_at_its_step(bump_recordings, tmp_path, monkeypatch) -> None:

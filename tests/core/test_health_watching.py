@@ -156,6 +156,7 @@ def attention(*entropies: float, **health: float) -> list[EpochReport]:
         ((0.099,) * 6, (1, "warn")),
         ((0.8, 0.8, 0.8, 0.41), None),
         ((0.8, 0.8, 0.8, 0.39), (4, "warn")),  # half of what it was at first
+        ((0.8, 0.8, 0.8, 0.6, 0.5, 0.39), (6, "warn")),  # however slowly
         ((0.8, 0.1, 0.1), None),  # what it was at first is not known yet
     ],
 )

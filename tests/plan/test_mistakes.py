@@ -201,7 +201,7 @@ def test_combinations_no_training_run_can_take_are_found_before_running(small: S
         ('epochs: "3"', "epochs must be a whole number, not 3 | write it without quotes"),
         ('optimizer.lr: "1e-3"', "optimizer.lr must be a number, not 1e-3 | write it without quotes"),
         ("optimizer.lr: yes", "optimizer.lr must be a number, not yes"),
-        ("model: {size: huge}", "model.size must be tiny or small, not huge"),
+        ("model: {size: huge}", "model.size must be tiny, small or base, not huge"),
         ("model: {dropuot: 1}", "model.dropuot is not a training option | did you mean model.dropout?"),
         ("balance.weights: [1, 2, -3]", "balance.weights[3] must be above 0, not -3"),
         ("balance.clamp: {low: 3, high: 1}", "balance.clamp: low 3.0 is above high 1.0"),

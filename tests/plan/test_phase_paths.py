@@ -199,6 +199,10 @@ def test_mistakes_in_fixed_phases(small: Small, mistakes: Mistakes, entry: str, 
             "phases: nothing to train in x: signal have weight 0",
         ),
         (
+            ["phases.plan: {x: {terms: [class], weights: {class: {from: 1, to: 0}}, until: {epoch: 1}}, y: {}}"],
+            "phases: nothing to train in x: class have weight 0",
+        ),
+        (
             ["phases.plan: {x: {sampling: balanced, until: {epoch: 1}}, y: {}}", "loss.logit_adjustment: 1"],
             "phases: loss.logit_adjustment counts on balance.sampling, and x draws otherwise",
         ),

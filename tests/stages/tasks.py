@@ -9,10 +9,10 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from safetensors.numpy import load_file, save_file
 
 from core.config import Options
@@ -32,6 +32,14 @@ class WalkOptions(Options):
     """Size of a tensor that means nothing; another width fits no other's weights."""
     nap: float = 0.0
     """Seconds of each epoch."""
+    narrow: bool = False
+    """Refuses a width above 3."""
+
+    @model_validator(mode="after")
+    def _width(self) -> Self:
+        if self.narrow and self.width > 3:
+            raise ValueError("a narrow walk is at most 3 wide")
+        return self
 
 
 class WalkData(BaseModel):
@@ -88,3 +96,6 @@ class Walk(Task):
         SCORED.append(split)
         near = 1 - abs(1 - float(load_file(weights)["here"][0]))
         return Scores(metrics={f"{split}/walk/near": near}, baselines={f"{split}/walk/near": 0.0})
+
+
+OTHER = Walk()

@@ -22,6 +22,11 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def taken(stage: dict[str, Any]) -> tuple[int, int] | None:
+    begun = stage["begun_with"]
+    return begun and (begun["tensors_taken"], begun["tensors"])
+
+
 def studies(made: Made) -> dict[str, int]:
     return {name: (made.folder / name / "study.db").stat().st_mtime_ns for name in NAMES}
 
@@ -31,7 +36,7 @@ def test_each_stage_begins_where_the_one_before_ended(done: Done) -> None:
     assert made.answer.code == 0, made.answer.err
     summary = made.summary
     assert [stage["best"]["value"] for stage in summary["stages"]] == pytest.approx(ENDS)
-    assert [stage["begun_with"] for stage in summary["stages"]] == [None, *[{"tensors_taken": 2, "tensors": 2}] * 2]
+    assert [taken(stage) for stage in summary["stages"]] == [None, (2, 2), (2, 2)]
     assert [stage["gate"]["verdict"] for stage in summary["stages"]] == ["go"] * 3
     assert (summary["state"], summary["stopped_at"], summary["gate"]["verdict"]) == ("finished", None, "go")
     assert (summary["best"]["stage"], sum(summary["trials"].values())) == ("three", 3)
@@ -132,7 +137,7 @@ def test_a_stage_may_begin_anew(whole: Whole) -> None:
     values = [stage["best"]["value"] for stage in made.summary["stages"]]
     # The second begins at 0; the third goes on from there, and its goal is the default again: 0.5.
     assert values == pytest.approx([ENDS[0], ENDS[0], 0.5 + 0.6**2 * (ENDS[0] - 0.5)])
-    assert [stage["begun_with"] for stage in made.summary["stages"]] == [None, None, {"tensors_taken": 1, "tensors": 2}]
+    assert [taken(stage) for stage in made.summary["stages"]] == [None, None, (1, 2)]
 
 
 def test_the_folder_stands_for_its_last_stage(done: Done, tmp_path: Path) -> None:
@@ -145,6 +150,7 @@ def test_the_folder_stands_for_its_last_stage(done: Done, tmp_path: Path) -> Non
     listed = {row["name"]: row for row in call("ls", "--out", made.out, "--json").json}
     assert set(listed) == {"way", "way/one", "way/two", "way/three"}
     assert (listed["way"]["gate"], listed["way"]["best"]) == ("go", pytest.approx(ENDS[2]))
+    assert "begun      with 2 of 2 tensors of " in made.answer.out
     shown = made.ask("show")
     assert "way: finished, 3 of 3 stages, 3 trials" in shown.out
     assert made.ask("show", "--json").json["stages"] == made.summary["stages"]
@@ -154,12 +160,22 @@ def test_the_folder_stands_for_its_last_stage(done: Done, tmp_path: Path) -> Non
     assert (stopped.code, "nobody drives" in stopped.err) == (2, True)
 
 
+def test_what_a_stage_began_with_is_a_setting_to_compare(done: Done) -> None:
+    made, _ = done
+    sha256 = {name: (read(made.folder / name / "best.yaml").get("start") or {}).get("sha256") for name in NAMES}
+    compared = call("compare", "way/one", "way", "--out", made.out, "--json").json
+    assert compared["settings"] == {"start.sha256": {"a": None, "b": sha256["three"]}}
+    assert len(set(sha256.values())) == 3
+
+
 def test_the_report_of_the_whole_links_to_those_of_the_stages(halted: Done, tmp_path: Path) -> None:
     made = copied(halted[0], tmp_path)
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     assert 'href="two/report.html"' in page
     assert 'href="three/report.html"' not in page
-    assert "2 of 2 tensors" in page
+    assert "2 of 2 tensors of " in page
+    own = (made.folder / "two" / "report.html").read_text(encoding="utf-8")
+    assert "Its training began with 2 of 2 tensors of " in own
     assert "the gate of two is investigate" in page
     assert "<script" not in page
     (made.folder / "report.html").unlink()

@@ -50,7 +50,7 @@ def test_bounds_ascend() -> None:
 def test_chosen_bounds_hold_in_training_and_with_the_weights(bump_recordings: BumpRecordings, tmp_path: Path) -> None:
     table = bump_recordings(32)
     data = AbrDataset(folds=(Fold(train=table, val=table),), fingerprint="bumps")
-    bounds = {"latency_ms": [5, 6], "threshold_db": [40, 60], "amplitude_uv": [0.1, 0.2]}
+    bounds: dict[str, list[float]] = {"latency_ms": [5, 6], "threshold_db": [40, 60], "amplitude_uv": [0.1, 0.2]}
     options = AbrOptions.model_validate({"epochs": 1, "model": {"bounds": bounds}})
     [report] = AbrTask().train(options, seed=1, checkpoint=tmp_path, data=data)
     beyond = {name for name in report.health if name.startswith("beyond_reach/")}

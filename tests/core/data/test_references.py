@@ -7,13 +7,13 @@ from core.data.recordings import Fold, Recordings
 from core.data.references import (
     features,
     logistic_scores,
-    macro_f1,
     majority_scores,
     paired_patient_bootstrap,
     part_of,
     patient_bootstrap,
     tree_scores,
 )
+from core.metrics.resampled import macro_f1
 
 
 def recordings(count: int, seed: int) -> Recordings:

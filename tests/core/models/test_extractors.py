@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import get_args
 
 import pytest
@@ -37,13 +36,12 @@ def touched(made: Extractors, task: Extracted) -> set[str]:
     """The tasks whose own branches a loss of one task reaches."""
     found = made(features())[task]
     (found.summary_BF.square().sum() + found.fine_BCL.square().sum()).backward()
-    return {other for other in EXTRACTED if any(felt(made, other))}
+    return {task for task, felt in zip(EXTRACTED, map(feels, made.tokens, made.fine), strict=True) if felt}
 
 
-def felt(made: Extractors, task: Extracted) -> Iterator[bool]:
-    for branches in (made.tokens, made.fine):
-        if task in branches:
-            yield from (bool(p.grad.any()) for p in branches[task].parameters() if p.grad is not None)
+def feels(*branches: nn.Module) -> bool:
+    gradients = [parameter.grad for branch in branches for parameter in branch.parameters()]
+    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 @pytest.mark.parametrize("task", EXTRACTED)

@@ -30,16 +30,18 @@ def test_an_impulse_in_the_skip_comes_out_where_it_went_in(skip: Skip, at: int) 
 
 
 def test_the_decoders_features_ask_and_the_skip_answers() -> None:
+    """A skip that is the same at every moment has one answer to give; whoever asks keeps what they were."""
     torch.manual_seed(0)
-    fusion = SKIPS["cross_attention"](8, 2, 0.0).eval()
+    fusion = SKIPS["cross_attention"](8, 2, 0.0).double().eval()
     assert isinstance(fusion, AttentionSkip)
     nn.init.normal_(fusion.ask.attention.out.weight)
-    seen: list[tuple[int, int]] = []
-    fusion.ask.attention.register_forward_pre_hook(
-        lambda _m, asked: seen.append((asked[0].shape[1], asked[1].shape[1]))
-    )
-    fusion.ask(torch.randn(1, 8, 100), torch.randn(1, 8, 60), 2, 2)
-    assert seen == [(100, 60)]
+    with torch.no_grad():
+        fusion.concat.join.weight.copy_(torch.eye(8, 16).unsqueeze(-1))
+    x_BCL, skip_BC1 = torch.randn(2, 8, 100).double(), torch.randn(2, 8, 1).double()
+    answer_BCL = fusion(x_BCL, skip_BC1.expand(-1, -1, 100), 2) - x_BCL
+    torch.testing.assert_close(answer_BCL, answer_BCL[..., :1].expand_as(answer_BCL))
+    other_BCL = fusion(x_BCL, skip_BC1.flip(1).expand(-1, -1, 100), 2) - x_BCL
+    assert (answer_BCL - other_BCL).abs().max() > 0.1
 
 
 def test_a_gate_weighs_moments() -> None:

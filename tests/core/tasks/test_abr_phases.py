@@ -15,6 +15,7 @@ from core.tasks.abr_options import AbrOptions, PhaseOptions
 from core.tasks.abr_phases import PRESETS, Preset
 from core.tasks.abr_run import build_run
 from core.tasks.abr_weights import load_model, predictions
+from core.training.checkpoint import OtherRun
 from core.training.loop import train
 from core.training.phases import Span
 from core.training.run import Run
@@ -150,6 +151,15 @@ def test_an_average_is_what_predicts(data: AbrDataset, tmp_path: Path) -> None:
 def test_phases_that_do_not_come_are_told_of(data: AbrDataset, caplog: pytest.LogCaptureFixture) -> None:
     run_of(data, epochs=2, phases={"preset": "s4_first"})
     assert "of 2 epochs none is left for s4, tasks" in caplog.text
+
+
+def test_the_same_phases_in_another_order_are_another_run(data: AbrDataset, tmp_path: Path) -> None:
+    phases: dict[str, Any] = {"one": {"terms": ["class"]}, "two": {"terms": ["threshold"]}, "all": {}}
+    order = {"boundaries": (0.3, 0.6), "plan": phases}
+    next(train(run_of(data, epochs=6, phases=order), tmp_path))
+    other = order | {"plan": {name: phases[name] for name in ("two", "one", "all")}}
+    with pytest.raises(OtherRun, match="phases differ"):
+        next(train(run_of(data, epochs=6, phases=other), tmp_path))
 
 
 def test_rates_by_part_are_read(data: AbrDataset) -> None:

@@ -11,13 +11,14 @@ from safetensors import safe_open
 
 from abr_tune.plan.metric_names import METRICS
 from core.data.recordings import Fold, Recordings
+from core.data.tensors import as_batch
 from core.metrics import Predictions
 from core.report import EpochReport
 from core.tasks.abr import AbrTask
 from core.tasks.abr_calibration import INTERVALS, Calibration, applied_to_its_own, calibrated
 from core.tasks.abr_data import AbrDataset
 from core.tasks.abr_options import AbrOptions
-from core.tasks.abr_weights import About, load_model
+from core.tasks.abr_weights import About, load_model, predictions
 
 BumpRecordings = Callable[..., Recordings]
 TASK = AbrTask()
@@ -83,17 +84,19 @@ def test_intervals_are_a_multiple_of_the_spread(data: AbrDataset, model: tuple[E
     report, weights = model
     val = data.folds[0].val
     table = TASK.predict(weights, val)
-    multiples = load_model(weights).about.intervals
+    trained = load_model(weights)
+    multiples, about = trained.about.intervals, trained.about
+    raw = predictions(trained.networks[0], about.scalings[0], as_batch(val), trained=about.trained)
     for column, label, name in (
         ("threshold_db", val.threshold_db, "threshold_db"),
         ("wave_v_latency_ms", val.peak_latency_ms, "latency_ms"),
         ("wave_v_amplitude_uv", val.peak_amplitude_uv, "amplitude_uv"),
     ):
-        half = table[f"{column}_plus_minus"].to_numpy()
-        assert half.std() / half.mean() > 1e-3
+        half, spread = table[f"{column}_plus_minus"].to_numpy(), getattr(raw, INTERVALS[name].sd)
+        assert half == pytest.approx(multiples[name] * spread, rel=1e-5)
+        assert len(np.unique(spread)) > 80
         known = np.isfinite(label)
         assert (np.abs(table[column] - label) <= half * (1 + 1e-6))[known].mean() >= 0.9
-        assert multiples[name] > 0
     assert ((table["threshold_outlier_probability"] > 0) & (table["threshold_outlier_probability"] < 1)).all()
     # On its own recordings each half of the patients is judged by the other.
     assert 0.7 < report.metrics["val/threshold/coverage_90"] < 1

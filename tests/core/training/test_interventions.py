@@ -129,6 +129,14 @@ def test_a_broken_epoch_begins_again_from_the_last_checkpoint(data: AbrDataset, 
     assert [row["step"] for row in read_watch_log(tmp_path / "healed" / CHECKPOINT)] == list(range(1, 10))
 
 
+def test_an_epoch_that_breaks_again_is_begun_again_only_so_often(data: AbrDataset, tmp_path: Path) -> None:
+    little = {"non_finite": {"streak": 1, "intervene": {"lower_rate": 0.9, "times": 2}}}
+    steps = trained(data, tmp_path, little, optimizer=FRAGILE)
+    assert [step.report.epoch for step in steps] == [1, 2, 2, 2]
+    assert levels(steps, "non_finite") == ["intervene", "intervene", "stop"]
+    assert [step.report.evidence["rate_factor"] for step in steps[1:]] == pytest.approx([1, 0.9, 0.81])
+
+
 def test_interrupted_after_going_back_it_goes_back_again(data: AbrDataset, tmp_path: Path) -> None:
     trained(data, tmp_path / "whole", HEALING, optimizer=FRAGILE)
     for reports in (2, 3, 4):

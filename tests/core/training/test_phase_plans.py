@@ -142,6 +142,11 @@ def test_a_line_ends_exactly_where_it_says(start: float, end: float) -> None:
     assert level(Ramp(from_=start, to=end), 1.0) == end
 
 
+def test_a_line_to_0_is_on_but_does_not_last() -> None:
+    (span,) = plan({"x": {"weights": {"a": {"from": 1, "to": 0}, "b": {"from": 0, "to": 1}}}})
+    assert (span.on, span.lasting) == (TERMS, ("b",))
+
+
 def test_a_course_by_hand() -> None:
     course = Course(start=0.1, middle=0.2, end=0.15, at=0.25)
     assert [along(course, share) for share in (0.125, 0.25, 0.625, 1.0)] == pytest.approx([0.15, 0.2, 0.175, 0.15])

@@ -70,6 +70,15 @@ def test_a_term_of_weight_0_and_a_shut_gate_send_no_gradient_at_all(toy_run: Toy
     assert second.active == {"left": 2, "right": 1}
 
 
+def test_a_term_that_fades_to_0_sends_no_gradient_at_the_last_step(toy_run: ToyRun, tmp_path: Path) -> None:
+    out = {"weights": {"right": {"from": 1, "to": 0}}, "until": {"epoch": 1}}
+    run = toy_run(epochs=2, phases={"out": out, "all": {}})
+    head = run.learners[0].network.get_submodule("heads.right")
+    first = next(train(run, tmp_path))
+    assert all(parameter.grad is None for parameter in head.parameters())
+    assert "loss/right" in first.health  # of the steps before
+
+
 def test_lines_are_followed_step_by_step_and_end_where_they_say(toy_run: ToyRun, tmp_path: Path) -> None:
     # Two epochs of three steps: weights 1/6, ... 1 of 2; the mean over the first epoch is 2 * (1 + 2 + 3) / 18.
     lines = {"weights": {"right": {"from": 0, "to": 2}}, "gates": {"branch": {"from": 1, "to": 0.5}}}
@@ -235,6 +244,10 @@ def test_a_run_that_stands_still_ends_early_and_stays_ended(toy_run: ToyRun, tmp
     assert reports[-1].ended_early.endswith("for 2 epochs")
     again = list(train(toy_run(epochs=9, phases=phases, stopping=stopping), tmp_path))
     assert again == reports[-1:]
+    other = tmp_path / "interrupted while it stood still"
+    list(islice(train(toy_run(epochs=9, phases=phases, stopping=stopping), other), 5))
+    later = list(train(toy_run(epochs=9, phases=phases, stopping=stopping), other))
+    assert [(report.epoch, report.ended_early) for report in later] == [(5, ""), (6, reports[-1].ended_early)]
 
 
 def test_a_checkpoint_without_the_new_states_is_read(toy_run: ToyRun, tmp_path: Path) -> None:

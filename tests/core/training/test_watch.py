@@ -23,7 +23,7 @@ from core.training import watch
 from core.training.loop import train
 from core.training.run import Learner
 from core.training.step import Step, optimise
-from core.training.watch import Look, interval, signals
+from core.training.watch import Look, Looker, interval, signals
 from core.training.watch_log import NAME, WatchLog, read_watch_log
 
 BumpRecordings = Callable[..., Recordings]
@@ -159,6 +159,12 @@ def test_where_all_that_is_shared_is_frozen_there_is_no_pull() -> None:
     seen = step(frozen).look
     assert seen is not None
     assert (seen.norms, seen.cosines) == ({}, {})
+
+
+def test_a_term_that_counts_nothing_for_the_time_being_is_not_seen() -> None:
+    looker, layer = Looker(), nn.Parameter(torch.ones(1, 2))
+    looker.values(layer, {"on": layer.sum(), "faded": layer.sum()}, {"on": 2.0, "faded": 0.0})
+    assert {term: row.tolist() for term, row in looker.rows.items()} == {"on": [2.0, 2.0]}
 
 
 def look(norm: float, cosine: float, entropy: float | None) -> Look:

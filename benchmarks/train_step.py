@@ -1,0 +1,179 @@
+"""How fast the ABR model trains on one core, and where the time goes.
+
+    python -m benchmarks.train_step [--sizes tiny small base] [--backbones encoder unet] [--first]
+
+For each size and backbone, epochs are trained as a search trains them: phases, watching, validation, metrics,
+checkpoint. Printed are recordings trained on per second, and the share of the time that is none of forward, backward
+and step; the forward passes of validation are listed apart. Counted is the processor's time of this process, which
+waits for nobody. `--first` also trains the first version of the loop (the commit that introduced it, out of the
+history) on as many recordings, with the network of that time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.checks import ROOT
+
+FIRST: Final = "d1fbea8"
+"""The commit with the first training loop; its steps were plain: no look at signals, parts, gates or rates."""
+RECORDINGS: Final = {"tiny": (1500, 2000), "small": (512, 512), "base": (128, 128)}
+"""To train on and to validate on: tiny as `search_spaces/phase1.yaml` has it, fewer where a step takes longer."""
+EPOCHS: Final = 3
+"""The first one warms up and is not counted."""
+SIZES: Final = tuple(RECORDINGS)
+BACKBONES: Final = ("encoder", "unet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What training took, in seconds."""
+
+    size: str
+    backbone: str
+    parameters: int
+    recordings: int
+    """Trained on, all epochs together."""
+    total: float
+    parts: dict[str, float]
+    """forward, backward, step, and validation's forward passes."""
+
+    @property
+    def per_second(self) -> float:
+        """Recordings trained on."""
+        return self.recordings / self.total
+
+    @property
+    def outside(self) -> float:
+        """Share of the time that is none of the parts."""
+        return 1 - sum(self.parts.values()) / self.total
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{name} {seconds / self.total:.0%}" for name, seconds in self.parts.items())
+        return (
+            f"{self.size:5s} {self.backbone:7s} {self.parameters:9,d} weights  {self.per_second:7.1f} recordings/s  "
+            f"{shares}, outside {self.outside:.1%}"
+        )
+
+
+def measure(size: str, backbone: str, **changed: Any) -> Speed:
+    """Train epochs with the clock on what they consist of."""
+    import torch
+
+    from core.tasks.abr import AbrTask
+    from core.tasks.abr_options import AbrOptions, SimulatedData
+    from core.tasks.abr_run import build_run
+    from core.training.loop import train
+
+    torch.set_num_threads(1)
+    trained, held_out = RECORDINGS[size]
+    data = AbrTask().load(SimulatedData(train=trained, val=held_out, test=100), folder=Path())
+    model = {"size": size, "backbone": backbone}
+    options = AbrOptions.model_validate({"epochs": EPOCHS, "device": "cpu", "model": model, **changed})
+    run = build_run(options, data, seed=1)
+    [learner] = run.learners
+    with tempfile.TemporaryDirectory() as folder, watched(learner) as spent:
+        reports = train(run, Path(folder))
+        next(reports)
+        spent.clear()
+        began = time.process_time()
+        counted = sum(1 for _ in reports)
+        total = time.process_time() - began
+    return Speed(
+        size=size,
+        backbone=backbone,
+        parameters=sum(each.numel() for each in learner.network.parameters()),
+        recordings=counted * len(learner.examples),
+        total=total,
+        parts={name: spent[name] for name in ("forward", "backward", "step", "validation")},
+    )
+
+
+@contextmanager
+def watched(learner: Any) -> Iterator[dict[str, float]]:
+    """Seconds by name, of what the learner calls inside."""
+    import torch
+
+    spent: dict[str, float] = defaultdict(float)
+    depth = [0]
+
+    def clocked(call: Callable[..., Any], name: Callable[[], str]) -> Callable[..., Any]:
+        def run(*given: Any, **named: Any) -> Any:
+            began = time.process_time()
+            depth[0] += 1
+            try:
+                return call(*given, **named)
+            finally:
+                depth[0] -= 1
+                if not depth[0]:
+                    spent[name()] += time.process_time() - began
+
+        return run
+
+    network, loss = learner.network, learner.loss
+    network.forward = clocked(network.forward, lambda: "forward" if network.training else "validation")
+    for name in ("denominators", "numerators", "values", "total"):
+        setattr(loss, name, clocked(getattr(loss, name), lambda: "forward"))
+    learner.optimizer.step = clocked(learner.optimizer.step, lambda: "step")
+    backward = torch.Tensor.backward
+    torch.Tensor.backward = clocked(backward, lambda: "backward")  # type: ignore[method-assign]
+    try:
+        yield spent
+    finally:
+        torch.Tensor.backward = backward  # type: ignore[method-assign]
+
+
+def first_version(size: str = "tiny") -> float:
+    """Recordings per second of the first loop, checked out of the history; raises ValueError where there is none."""
+    trained, held_out = RECORDINGS[size]
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(["git", "-C", str(ROOT), "archive", FIRST, "core"], capture_output=True, check=False)
+        if archive.returncode:
+            raise ValueError(f"the history does not reach back to {FIRST}")
+        subprocess.run(["tar", "x", "-C", folder], input=archive.stdout, check=True)
+        code = (
+            "import sys, tempfile, time; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
+            "from core.tasks.abr import AbrTask; from core.tasks.abr_options import AbrOptions, SimulatedData\n"
+            f"sizes = SimulatedData(train={trained}, val={held_out}, test=100)\n"
+            "task = AbrTask(); data = task.load(sizes, folder=Path())\n"
+            f"options = AbrOptions.model_validate({{'epochs': {EPOCHS}, 'model': {{'size': {size!r}}}}})\n"
+            "with tempfile.TemporaryDirectory() as folder:\n"
+            "    reports = task.train(options, seed=1, checkpoint=Path(folder), data=data); next(reports)\n"
+            "    began = time.process_time(); counted = sum(1 for _ in reports)\n"
+            f"    print(counted * {trained} / (time.process_time() - began))\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ValueError(f"the loop of {FIRST} does not run here: {done.stderr.strip().splitlines()[-1]}")
+        return float(done.stdout.split()[-1])
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES)
+    parser.add_argument("--first", action="store_true", help="also the first version of the loop, from the history")
+    asked = parser.parse_args(given)
+    for size in asked.sizes:
+        for backbone in asked.backbones:
+            print(measure(size, backbone), flush=True)
+    if asked.first:
+        print(f"tiny, first version of the loop ({FIRST}): {first_version():.1f} recordings/s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
