@@ -145,10 +145,10 @@ def compare(stages: Sequence[RunFolder]) -> Compared:
     Raises UserError when the run was not trained on simulated recordings, or its weights do not score what it says.
     """
     last = stages[-1]
-    options = SimulatedData.model_validate(dict(read(last.best).data["data"]))
+    options = SimulatedData.model_validate(dict(read(last.best_config).data["data"]))
     data = load_dataset(options, folder=last.path)
     [test] = data.held_out("test")
-    ours = _said(last.path / "best" / "model.safetensors", data)
+    ours = _said(last.best / "model.safetensors", data)
     _same_as_reported(last, ours, test)
     _, latents = simulate_split("test", options.test, options.seed)
     fold: Fold = data.folds[0]
@@ -181,7 +181,7 @@ def _same_as_reported(last: RunFolder, ours: Predictions, test: Recordings) -> N
     reported = (last.read_summary() or {})["test"]
     again = metric_value("class/f1_macro", ours, test)
     if abs(again - reported["test/class/f1_macro"]) > 1e-4:
-        raise UserError(f"{last.path / 'best'} scores {again:.4f}, its summary says another number: not its weights")
+        raise UserError(f"{last.best} scores {again:.4f}, its summary says another number: not its weights")
 
 
 def check(folder: Path) -> Measured:

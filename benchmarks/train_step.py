@@ -4,9 +4,10 @@
 
 For each size and backbone, epochs are trained as a search trains them: phases, watching, validation, metrics,
 checkpoint. Printed are recordings trained on per second, and the share of the time that is none of forward, backward
-and step; the forward passes of validation are listed apart. Counted is the processor's time of this process, which
-waits for nobody. `--first` also trains the first version of the loop (the commit that introduced it, out of the
-history) on as many recordings, with the network of that time.
+and step (the optimiser's, with the clipping of its gradients). The forward passes of validation are listed apart; looks
+that watch a training are outside. Counted is the processor's time of this process, which waits for nobody. `--first`
+also trains the first version of the loop (the commit that introduced it, out of the history) on as many recordings,
+with the network of that time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmarks.checks import ROOT
 
 FIRST: Final = "d1fbea8"
 """The commit with the first training loop; its steps were plain: no look at signals, parts, gates or rates."""
-RECORDINGS: Final = {"tiny": (1500, 2000), "small": (512, 512), "base": (128, 128)}
+RECORDINGS: Final = {"tiny": (1500, 2000), "small": (1024, 1024), "base": (768, 384)}
 """To train on and to validate on: tiny as `search_spaces/phase1.yaml` has it, fewer where a step takes longer."""
 EPOCHS: Final = 3
 """The first one warms up and is not counted."""
@@ -48,6 +49,8 @@ class Speed:
     total: float
     parts: dict[str, float]
     """forward, backward, step, and validation's forward passes."""
+    watching: float
+    """Looks at steps, which are outside too."""
 
     @property
     def per_second(self) -> float:
@@ -63,7 +66,7 @@ class Speed:
         shares = ", ".join(f"{name} {seconds / self.total:.0%}" for name, seconds in self.parts.items())
         return (
             f"{self.size:5s} {self.backbone:7s} {self.parameters:9,d} weights  {self.per_second:7.1f} recordings/s  "
-            f"{shares}, outside {self.outside:.1%}"
+            f"{shares}, outside {self.outside:.1%} (watching {self.watching / self.total:.1%})"
         )
 
 
@@ -97,6 +100,7 @@ def measure(size: str, backbone: str, **changed: Any) -> Speed:
         recordings=counted * len(learner.examples),
         total=total,
         parts={name: spent[name] for name in ("forward", "backward", "step", "validation")},
+        watching=spent["watching"],
     )
 
 
@@ -121,17 +125,27 @@ def watched(learner: Any) -> Iterator[dict[str, float]]:
 
         return run
 
+    from core.training import step, watch
+
     network, loss = learner.network, learner.loss
+    patched: list[tuple[Any, str, Any]] = [
+        (torch.Tensor, "backward", "backward"),
+        (step, "get_total_norm", "step"),
+        (step, "clip_grads_with_norm_", "step"),
+        *((watch.Looker, name, "watching") for name in ("outputs", "values", "look")),
+    ]
     network.forward = clocked(network.forward, lambda: "forward" if network.training else "validation")
     for name in ("denominators", "numerators", "values", "total"):
         setattr(loss, name, clocked(getattr(loss, name), lambda: "forward"))
     learner.optimizer.step = clocked(learner.optimizer.step, lambda: "step")
-    backward = torch.Tensor.backward
-    torch.Tensor.backward = clocked(backward, lambda: "backward")  # type: ignore[method-assign]
+    before = [getattr(owner, name) for owner, name, _ in patched]
+    for owner, name, part in patched:
+        setattr(owner, name, clocked(getattr(owner, name), lambda part=part: part))
     try:
         yield spent
     finally:
-        torch.Tensor.backward = backward  # type: ignore[method-assign]
+        for (owner, name, _), call in zip(patched, before, strict=True):
+            setattr(owner, name, call)
 
 
 def first_version(size: str = "tiny") -> float:

@@ -27,7 +27,7 @@ from core.tasks.abr_options import AbrOptions, Term
 from core.training.checkpoint import ABOUT
 from core.training.saved import fill, first_line
 
-CHUNK: Final = 512
+CHUNK: Final = 256
 """Recordings per forward pass outside training."""
 MOST_FOLDS: Final = 100
 

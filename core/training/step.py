@@ -77,13 +77,15 @@ def optimise(
     progress.step += 1
     share = factor(progress.step, total=learner.total_steps, warmup=learner.warmup_steps, floor=floor)
     set_rate(optimizer, share * progress.rate)
-    optimizer.zero_grad(set_to_none=True)
+    for parameter in learner.parameters:
+        parameter.grad = None
     looking: AbstractContextManager[Blind] = watching(learner.network) if look else nullcontext(BLIND)
     with looking as looker:
         gathered = gather(learner, batches, terms, looker)
-    step = _seen(learner, gathered)
+    trained = _trained(learner)
+    step = _seen(learner, gathered, trained)
     if step.broken is None:
-        step = _taken(learner, replace(step, look=looker.look(learner)), clip=clip, ratio=ratio)
+        step = _taken(learner, trained, replace(step, look=looker.look(learner)), clip=clip, ratio=ratio)
     if step.broken is None:
         progress.streak, progress.last_finite_loss = 0, step.total
         if learner.loss.weights.change:
@@ -93,11 +95,11 @@ def optimise(
     return step
 
 
-def _seen(learner: Learner, gathered: Gathered) -> Step:
+def _seen(learner: Learner, gathered: Gathered, trained: Sequence[nn.Parameter]) -> Step:
     """The numbers of a step whose gradients are there, before any weight has moved."""
     numerators, denominators = gathered.numerators, gathered.denominators
     losses = learner.loss.values(numerators, denominators)
-    norm = get_total_norm([each.grad for each in _trained(learner) if each.grad is not None])
+    norm = get_total_norm([each.grad for each in trained if each.grad is not None])
     reported = learner.loss.reported()
     pairs = [reported.get(term, (numerator, denominators[term])) for term, numerator in numerators.items()]
     above, below = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -139,9 +141,10 @@ def _learn(learner: Learner, batches: Sequence[Any], step: Step, gathered: Gathe
         weights.learn(before, seen)
 
 
-def _taken(learner: Learner, step: Step, *, clip: float | None, ratio: bool) -> Step:
+def _taken(
+    learner: Learner, parameters: Sequence[nn.Parameter], step: Step, *, clip: float | None, ratio: bool
+) -> Step:
     """Clip, move the weights, and look at what became of them."""
-    parameters = _trained(learner)
     # Gradients that are short enough would be multiplied by 1.
     if clip is not None and step.norm + 1e-6 > clip:
         clip_grads_with_norm_(parameters, clip, torch.tensor(step.norm))
@@ -158,7 +161,7 @@ def _trained(learner: Learner) -> list[nn.Parameter]:
 
 def _finite(parameters: Sequence[nn.Parameter]) -> bool:
     # One pass over one vector: several times cheaper than asking tensor by tensor. The maximum hands NaN on.
-    with torch.no_grad():
+    with torch.inference_mode():
         return bool(torch.cat([each.reshape(-1) for each in parameters]).abs().amax().isfinite())
 
 

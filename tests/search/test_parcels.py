@@ -97,3 +97,12 @@ def test_away_sends_everything_before_a_ruling_and_otherwise_now_and_then(
     finally:
         away.remove()
     assert not away.folder.exists()
+
+
+def test_what_is_kept_beside_a_training_is_not_sent_back_and_goes_with_it() -> None:
+    away = Away(None)
+    kept = away.keep("model.safetensors", b"weights")
+    assert kept.read_bytes() == b"weights"
+    assert away.due(ruling=True) == {}
+    away.remove()
+    assert not kept.exists()

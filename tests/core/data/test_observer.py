@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.data.noise import residual_noise
-from core.data.observer import PARAMETERS, fisher_information, read_latents
+from core.data.observer import PARAMETERS, _true, fisher_information, read_latents
 from core.data.simulator import simulate_split, waveforms
 
 
@@ -46,3 +47,13 @@ def test_nothing_is_lost_without_noise(latents):
     read = read_latents(still, seed=1)
     np.testing.assert_allclose(read["latency_v_ms"], still["latency_v_ms"], atol=1e-3)
     np.testing.assert_allclose(read["amplitude_uv"], still["amplitude_uv"], atol=1e-3)
+
+
+def test_errors_of_a_recording_have_the_covariance_that_its_information_allows(latents):
+    size = latents["amplitude_uv"] * latents["ratio_i"]
+    two = latents.loc[size.nlargest(2).index]
+    many = pd.concat([two] * 4_000, ignore_index=True)
+    error = (read_latents(many, seed=1).to_numpy() - _true(many))[::2]
+    expected = np.linalg.inv(fisher_information(two.iloc[[0]])[0])
+    scale = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(np.cov(error.T) / np.outer(scale, scale), expected / np.outer(scale, scale), atol=0.08)

@@ -162,6 +162,8 @@ def test_no_table_lists_a_small_class(joint: JointParameters, train: Recordings)
     assert few.sum() == 12
     for group in (2, 3):
         assert len(torch.unique(joint.quantiles_GCQ[group, THRESHOLD].diff().round(decimals=6))) <= 3
+    # Too few in either group for a table of its own.
+    assert torch.equal(joint.quantiles_GCQ[2, THRESHOLD], joint.quantiles_GCQ[3, THRESHOLD])
 
 
 def test_the_recordings_it_was_fitted_to_are_lawful(joint: JointParameters, train: Recordings) -> None:
