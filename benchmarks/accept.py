@@ -20,13 +20,14 @@ ROOT: Final = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import complete_search, first_light, model_list  # noqa: E402
+from benchmarks import complete_search, first_light, model_list, tasks_list  # noqa: E402
 from benchmarks.checks import Check, Measured  # noqa: E402
 
 LISTS: Final[Mapping[str, Mapping[str, Check]]] = {
     "first-light": first_light.CHECKS,
     "search": complete_search.CHECKS,
     "model": model_list.CHECKS,
+    "tasks": tasks_list.CHECKS,
 }
 
 

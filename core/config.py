@@ -54,6 +54,19 @@ class FocalOptions(Options):
     """Factor on the whole class term (document 000: 0.25). Between classes it balances nothing: class weights do."""
 
 
+class ClassLossOptions(Options):
+    """The loss of the class."""
+
+    class_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal: FocalOptions = FocalOptions()
+    """Read when `class_loss` is focal."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability moved from the true class to all classes (document 002: 0.05, was 0.1)."""
+    logit_adjustment: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Logit adjustment, Menon et al. 2021 (2007.07314): in the class loss, each class's logit is raised by this times
+    the logarithm of its share among what is drawn; 1 aims at the mean of the classes' recalls, 0 leaves the logits."""
+
+
 WeightingMethod = Literal[
     "fixed",
     "uncertainty",

@@ -218,10 +218,9 @@ def _file_card(path: Path) -> Card:
 
 
 def _simulated(asked: dict[str, int]) -> Simulation:
-    from core.data.simulator import simulate
-    from core.tasks.abr_options import SimulatedData
+    from core.data.simulator import simulated
 
-    return simulate(SimulatedData.model_validate(asked))
+    return simulated(asked)
 
 
 def _parts(fold: Fold) -> list[tuple[str, Recordings]]:

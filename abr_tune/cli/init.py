@@ -26,7 +26,9 @@ def init(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Where to write; default: the example's name.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="The problem to search; its example is copied.")] = "abr",
+    task: Annotated[
+        str | None, typer.Option("--task", help="The problem to search; its example is copied. Default: the first.")
+    ] = None,
     example: Annotated[
         str | None, typer.Option("--example", help="A shipped space to start from, such as phase1.")
     ] = None,
@@ -94,14 +96,14 @@ def _stages_of(source: Path) -> list[Path]:
     return [source.parent / name for name in read(source).data.get("stages", ())]
 
 
-def _example_of(task: str) -> Path:
+def _example_of(task: str | None) -> Path:
     """The largest example of a task: the one that shows most."""
     from abr_tune.plan.yaml import read
+    from core.tasks import TASKS
 
+    task = task or next(iter(TASKS))
     fitting = [path for path in shipped_spaces().glob("*.yaml") if read(path).data.get("task") == task]
     if not fitting:
-        from core.tasks import TASKS
-
         raise UserError(f"there is no example for task {task}; there are tasks {', '.join(TASKS)}")
     return max(fitting, key=lambda path: (path.stat().st_size, path.name))
 

@@ -15,7 +15,6 @@ from abr_tune.plan.source import Source
 from abr_tune.plan.space import Categorical, Space
 from abr_tune.plan.yaml import Loc
 from core.tasks import TASKS
-from core.tasks.abr_options import RecordedData, SimulatedData
 from core.tasks.task import Objective, Task
 
 
@@ -63,18 +62,14 @@ def refuse_folds(source: Source, task: Task, data: Any, *, begun: bool) -> None:
         return
     hint = "leave folds out, and the leaders are trained with fresh seeds on the same division"
     if getattr(task.folds, "__func__", None) is Task.folds:
-        message = f"task {task.name} cannot divide its data into folds"
-    elif isinstance(data, SimulatedData):
-        message = "simulated recordings cannot be divided into folds: their validation part is drawn by quota"
-    elif isinstance(data, RecordedData) and data.split == "leave_one_patient_out":
-        message = "leave_one_patient_out is a cross-validation already: its data cannot be divided into folds"
-        hint = "leave folds out, or use split: by_patient"
-    elif begun:
+        message: str | None = f"task {task.name} cannot divide its data into folds"
+    elif begun and (data is None or task.indivisible(data) is None):
         message = "the weights of the earlier run have seen recordings that folds would hold out"
         hint = "leave folds out, or begin from random weights: `from: {run: ..., weights: false}`"
     else:
-        return
-    source.add(("confirm", "folds"), message, hint)
+        message = None if data is None else task.indivisible(data)
+    if message is not None:
+        source.add(("confirm", "folds"), message, hint)
 
 
 def refuse_beyond_the_run(

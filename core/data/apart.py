@@ -26,8 +26,8 @@ from core.data.answer import Answer, receive
 from core.data.check import DataMistakes, DataProblem
 from core.data.formats import Format
 
-Kind = Literal["table", Format]
-"""What is read: a file of recordings of our own, or one of the formats that are imported."""
+Kind = Literal["table", "audio", "images", Format]
+"""What is read: a file of recordings of our own, the files that a manifest names, or a format that is imported."""
 
 GIB: Final = 2**30
 MOST_MEMORY: Final = 8 * GIB
@@ -38,15 +38,15 @@ SECONDS: Final = 120
 """What reading may take, and a second more for each MiB of the files."""
 
 
-def open_apart(kind: Kind, files: Sequence[Path]) -> Answer:
-    """What the files hold, as a process of its own found it.
+def open_apart(kind: Kind, files: Sequence[Path], *, seconds: int = 0) -> Answer:
+    """What the files hold, as a process of its own found it; it may take `seconds` more than their size allows.
 
     Raises:
         DataMistakes: a file cannot be read, makes no sense, was changed meanwhile, or the process died of it.
     """
     before = [identity(file) for file in files]
     memory = min(MOST_MEMORY, max(LEAST_MEMORY, psutil.virtual_memory().total // 2))
-    seconds = SECONDS + sum(size for _, size, _ in before) // 2**20
+    seconds += SECONDS + sum(size for _, size, _ in before) // 2**20
     command = [sys.executable, "-P", str(_PROGRAM), kind, str(memory), str(seconds), *map(str, files)]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
         code = _run(command, answer, said, seconds)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.data.answer import Answer
     from core.data.apart import Kind
     from core.data.formats import Format
+    from core.data.many import ManyKind
 
 
 def main(kind: Kind, memory: int, seconds: int, files: Sequence[Path]) -> None:
@@ -89,9 +90,20 @@ def _imported(kind: Format) -> Callable[[Sequence[Path]], Answer]:
     return read
 
 
+def _many(kind: ManyKind) -> Callable[[Sequence[Path]], Answer]:
+    def read(files: Sequence[Path]) -> Answer:
+        from core.data.many_child import make
+
+        return make(kind, files[0])
+
+    return read
+
+
 OPENERS: Final[Mapping[Kind, Callable[[Sequence[Path]], Answer]]] = {
     "table": _table,
     "clinic": _clinic,
+    "audio": _many("audio"),
+    "images": _many("images"),
     "csv": _imported("csv"),
     "ihs": _imported("ihs"),
     "epl": _imported("epl"),

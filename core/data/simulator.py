@@ -75,6 +75,11 @@ def simulate(data: SimulatedData) -> Simulation:
     )
 
 
+def simulated(sizes: Mapping[str, int]) -> Simulation:
+    """As `simulate`, of the options by their names (`train`, `val`, `test`, `seed`); ValueError for wrong ones."""
+    return simulate(SimulatedData.model_validate(sizes))
+
+
 def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
     """One split of `recordings` recordings, and their latents."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split],)))

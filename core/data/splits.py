@@ -44,7 +44,7 @@ def by_patient(recordings: Recordings, *, val_share: float, test_share: float, s
     shares = (1 - val_share - test_share, val_share, test_share)
     if min(val_share, test_share) < 0 or shares[0] <= 0:
         raise ValueError(f"val_share {val_share} and test_share {test_share} leave no patients to train on")
-    train_N, val_N, test_N = _masks(recordings, shares, seed)
+    train_N, val_N, test_N = masks(recordings.patient, recordings.hearing_class, shares, seed)
     test = recordings.take(test_N) if test_share else None
     return Fold(train=recordings.take(train_N), val=recordings.take(val_N), test=test)
 
@@ -72,46 +72,53 @@ def k_fold(recordings: Recordings, *, folds: int, seed: int) -> Iterator[Fold]:
     """
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
-    for held_out_N in _masks(recordings, (1 / folds,) * folds, seed):
+    for held_out_N in masks(recordings.patient, recordings.hearing_class, (1 / folds,) * folds, seed):
         yield Fold(train=recordings.take(~held_out_N), val=recordings.take(held_out_N))
 
 
-def rarest_class(recordings: Recordings) -> dict[str, int]:
-    """Patient, in the order of ids -> the class with the fewest recordings in the table among the patient's classes."""
-    known_N = recordings.hearing_class >= 0
-    counts = np.bincount(recordings.hearing_class[known_N], minlength=len(recordings.class_names))
-    rarest = dict.fromkeys(np.unique(recordings.patient).tolist(), UNKNOWN)
-    for patient, label in zip(
-        recordings.patient[known_N].tolist(), recordings.hearing_class[known_N].tolist(), strict=True
-    ):
-        if rarest[patient] == UNKNOWN or (counts[label], label) < (counts[rarest[patient]], rarest[patient]):
-            rarest[patient] = label
+def rarest_class(group_N: NDArray[np.str_], class_N: NDArray[np.int64]) -> dict[str, int]:
+    """Group, in the order of ids -> the class with the fewest examples in the table among the group's classes.
+
+    Examples of class -1 do not count; a group with no others is UNKNOWN.
+    """
+    known_N = class_N >= 0
+    counts = np.bincount(class_N[known_N])
+    rarest = dict.fromkeys(np.unique(group_N).tolist(), UNKNOWN)
+    for group, label in zip(group_N[known_N].tolist(), class_N[known_N].tolist(), strict=True):
+        if rarest[group] == UNKNOWN or (counts[label], label) < (counts[rarest[group]], rarest[group]):
+            rarest[group] = label
     return rarest
 
 
-def _masks(recordings: Recordings, shares: Sequence[float], seed: int) -> list[NDArray[np.bool_]]:
-    """One mask of recordings per share; every recording is in exactly one, with all others of its patient."""
+def masks(
+    group_N: NDArray[np.str_], class_N: NDArray[np.int64], shares: Sequence[float], seed: int
+) -> list[NDArray[np.bool_]]:
+    """One mask of examples per share of the groups; every example is in exactly one, with all others of its group.
+
+    Raises:
+        TooFewPatients: there are fewer groups than shares above 0.
+    """
     strata: dict[int, list[str]] = {}
-    for patient, label in rarest_class(recordings).items():
-        strata.setdefault(label, []).append(patient)
+    for group, label in rarest_class(group_N, class_N).items():
+        strata.setdefault(label, []).append(group)
     used = sum(share > 0 for share in shares)
-    if (patients := sum(map(len, strata.values()))) < used:
-        raise TooFewPatients(patients, used)
+    if (groups := sum(map(len, strata.values()))) < used:
+        raise TooFewPatients(groups, used)
     random = np.random.default_rng(seed)
     split_of: dict[str, int] = {}
     totals = np.zeros(len(shares), np.int64)
     for label in sorted(strata, key=lambda name: (len(strata[name]), name)):
         given = np.zeros(len(shares), np.int64)
-        for patient in random.permutation(strata[label]).tolist():
+        for group in random.permutation(strata[label]).tolist():
             empty = (totals == 0) & (np.asarray(shares) > 0)
-            must_fill = empty.sum() >= patients - len(split_of)
+            must_fill = empty.sum() >= groups - len(split_of)
             chosen = _most_wanting(
                 np.asarray(shares), given, totals, allowed=empty if must_fill else np.asarray(shares) > 0
             )
             given[chosen] += 1
             totals[chosen] += 1
-            split_of[patient] = chosen
-    split_N = np.array([split_of[patient] for patient in recordings.patient.tolist()])
+            split_of[group] = chosen
+    split_N = np.array([split_of[group] for group in group_N.tolist()])
     return [split_N == split for split in range(len(shares))]
 
 

@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.config import BalanceOptions, WeightingOptions
-from core.data.augment import MixedBatch
-from core.data.scaling import Scaling
-from core.data.tensors import Batch
+from core.config import WeightingOptions
+from core.data.mixture import Mixture
+from core.losses.class_term import ClassSettings, TermLoss
 from core.losses.recall import RecentRecall
-from core.losses.terms import TERMS, TermSettings
-from core.losses.weights import StepWeights, refuse_signed
-from core.models.outputs import Outputs
-from core.tasks.abr_options import REGRESSIONS, LossOptions, Term
+from core.losses.weights import StepWeights
+
+Parts = dict[Any, Tensor]
 
 
 class MultiTaskLoss:
@@ -29,35 +27,37 @@ class MultiTaskLoss:
 
     def __init__(
         self,
+        terms: Mapping[Any, TermLoss],
         *,
-        weights: Mapping[Term, float],
-        settings: TermSettings,
+        weights: Mapping[Any, float],
+        settings: ClassSettings,
         weighting: WeightingOptions,
         recall: RecentRecall | None,
         class_names: Sequence[str],
     ) -> None:
+        self.terms = terms
         self.weights = StepWeights(weights, weighting)
         self.settings = settings
         self.recall = recall
-        self.watched: dict[Term, tuple[Tensor, Tensor]] = {}
+        self.watched: dict[Any, tuple[Tensor, Tensor]] = {}
         self.class_names = tuple(class_names)
 
-    def denominators(self, batch: Batch) -> dict[Term, Tensor]:
+    def denominators(self, batch: Any) -> Parts:
         """Term -> what its numerators are divided by: the sum of class weights, the number of labelled recordings."""
-        return _denominators(batch, TERMS, self.settings)
+        return self._denominators(batch, self.terms, self.settings)
 
-    def numerators(self, outputs: Outputs, batch: Batch, terms: Iterable[Term]) -> dict[Term, Tensor]:
+    def numerators(self, outputs: Any, batch: Any, terms: Iterable[Any]) -> Parts:
         """Term -> sum over the recordings that carry its label; terms of weight 0 are left out, never computed."""
-        return _numerators(outputs, batch, self.weights.on(terms), self.settings)
+        return self._numerators(outputs, batch, self.weights.on(terms), self.settings)
 
-    def values(self, numerators: Mapping[Term, Tensor], denominators: Mapping[Term, Tensor]) -> dict[Term, Tensor]:
+    def values(self, numerators: Mapping[Any, Tensor], denominators: Mapping[Any, Tensor]) -> Parts:
         """Term -> unweighted loss; 0 where no recording carries the label."""
         return {
             term: numerator / torch.where(denominators[term] > 0, denominators[term], 1.0)
             for term, numerator in numerators.items()
         }
 
-    def total(self, values: Mapping[Term, Tensor], weights: Mapping[Term, float] | None = None) -> Tensor:
+    def total(self, values: Mapping[Any, Tensor], weights: Mapping[Any, float] | None = None) -> Tensor:
         """Sum of weight * value over the terms in `values`; without `weights`, by the fixed ones."""
         weights = self.weights.fixed if weights is None else weights
         total = torch.zeros((), device=self.settings.class_weights_K.device)
@@ -65,21 +65,21 @@ class MultiTaskLoss:
             total = total + weights[term] * value
         return total
 
-    def watch(self, outputs: Outputs, batch: Batch, terms: Collection[Term]) -> None:
+    def watch(self, outputs: Any, batch: Any, terms: Collection[Any]) -> None:
         """See what is predicted while `terms` are trained; mixed recordings have no one class."""
         if self.recall is None or "class" not in terms:
             return
-        if not isinstance(batch, MixedBatch):
+        if not isinstance(batch, Mixture):
             self.recall.watch(outputs.class_logits_BK, batch.class_B)
         alike = replace(self.settings, class_weights_K=torch.ones_like(self.settings.class_weights_K))
         with torch.no_grad():
-            found = _numerators(outputs, batch, ["class"], alike), _denominators(batch, ["class"], alike)
+            found = self._numerators(outputs, batch, ["class"], alike), self._denominators(batch, ["class"], alike)
         before = self.watched.get("class")
         self.watched["class"] = found[0]["class"], found[1]["class"]
         if before is not None:
             self.watched["class"] = before[0] + found[0]["class"], before[1] + found[1]["class"]
 
-    def reported(self) -> dict[Term, tuple[Tensor, Tensor]]:
+    def reported(self) -> dict[Any, tuple[Tensor, Tensor]]:
         """Numerator and denominator since the last call, for terms whose own mean something else in each epoch.
 
         The class loss under weights that follow the recall would rise as they turn to what is missed: what is reported,
@@ -88,7 +88,7 @@ class MultiTaskLoss:
         found, self.watched = self.watched, {}
         return found
 
-    def predicted(self, outputs: Outputs) -> dict[str, Tensor]:
+    def predicted(self, outputs: Any) -> dict[str, Tensor]:
         """Class -> how many recordings are given it; empty for data without classes."""
         if not self.class_names:
             return {}
@@ -125,67 +125,18 @@ class MultiTaskLoss:
         weights_K = weights_K.to(self.settings.class_weights_K.device)
         self.settings = replace(self.settings, class_weights_K=weights_K)
 
+    def _numerators(self, outputs: Any, batch: Any, terms: Iterable[Any], settings: ClassSettings) -> Parts:
+        found = {term: self.terms[term].numerator(outputs, batch, settings) for term in terms}
+        if isinstance(batch, Mixture):
+            return _mixed(batch, found, self._numerators(outputs, batch.second, found, settings))
+        return found
 
-def _numerators(outputs: Outputs, batch: Batch, terms: Iterable[Term], settings: TermSettings) -> dict[Term, Tensor]:
-    found = {term: TERMS[term].numerator(outputs, batch, settings) for term in terms}
-    if isinstance(batch, MixedBatch):
-        return _mixed(batch, found, _numerators(outputs, batch.second, found, settings))
-    return found
-
-
-def _denominators(batch: Batch, terms: Iterable[Term], settings: TermSettings) -> dict[Term, Tensor]:
-    found = {term: TERMS[term].denominator(batch, settings) for term in terms}
-    return (
-        _mixed(batch, found, _denominators(batch.second, found, settings)) if isinstance(batch, MixedBatch) else found
-    )
+    def _denominators(self, batch: Any, terms: Iterable[Any], settings: ClassSettings) -> Parts:
+        found = {term: self.terms[term].denominator(batch, settings) for term in terms}
+        if isinstance(batch, Mixture):
+            return _mixed(batch, found, self._denominators(batch.second, found, settings))
+        return found
 
 
-def _mixed(batch: MixedBatch, first: Mapping[Term, Tensor], second: Mapping[Term, Tensor]) -> dict[Term, Tensor]:
+def _mixed(batch: Mixture, first: Mapping[Any, Tensor], second: Mapping[Any, Tensor]) -> Parts:
     return {term: batch.share * value + (1 - batch.share) * second[term] for term, value in first.items()}
-
-
-def logit_shift(class_shares: Sequence[float], strength: float, device: torch.device | None = None) -> Tensor:
-    """(K,) strength * log(share), Menon et al. 2021 (2007.07314); a class that is never drawn stays where it is."""
-    share_K = torch.tensor(class_shares, dtype=torch.float32, device=device)
-    return strength * torch.where(share_K > 0, share_K, 1.0).log()
-
-
-def build_loss(
-    options: LossOptions,
-    scaling: Scaling,
-    class_weights: Tensor,
-    *,
-    balance: BalanceOptions | None = None,
-    class_names: Sequence[str] = (),
-    class_shares: Sequence[float] = (),
-) -> MultiTaskLoss:
-    """The loss that `options` describe; `class_weights` is (K,), on the device of the outputs, empty without classes.
-
-    Class weights change where `balance` says so. `class_shares` are those among the recordings that are drawn. Raises
-    ValueError when the weighting of the terms cannot work with one of them.
-    """
-    focal = options.class_loss == "focal"
-    weights = {term: options.weights.of(term) for term in TERMS}
-    likelihood = options.regression == "gaussian_nll"
-    signed = [term for term in REGRESSIONS if weights[term] > 0 and likelihood]
-    refuse_signed(options.weighting, signed)
-    return MultiTaskLoss(
-        weights=weights,
-        settings=TermSettings(
-            class_weights_K=class_weights,
-            gamma=options.focal.gamma if focal else 0.0,
-            alpha=options.focal.alpha if focal else 1.0,
-            label_smoothing=options.label_smoothing,
-            huber_delta=options.huber_delta,
-            nll_beta=options.nll_beta if likelihood else None,
-            outliers=options.outliers,
-            auxiliary=options.auxiliary,
-            scaling=scaling,
-            logit_shift_K=logit_shift(class_shares, options.logit_adjustment, class_weights.device)
-            if options.logit_adjustment
-            else None,
-        ),
-        weighting=options.weighting,
-        recall=RecentRecall(balance, len(class_weights)) if balance and balance.scheme == "dynamic" else None,
-        class_names=class_names,
-    )

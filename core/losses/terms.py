@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from core.data.scaling import Scaling, Target
 from core.data.tensors import Batch
+from core.losses.class_term import CLASS, ClassSettings, Denominator, TermLoss
 from core.losses.likelihood import cleaned_error, gaussian_nll, held_weight, huber, huber_normaliser, mixture_nll
 from core.models.heads import UNLABELLED
 from core.models.outputs import Outputs
@@ -22,17 +23,9 @@ from core.tasks.abr_options import Term
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TermSettings:
+class TermSettings(ClassSettings):
     """What the terms need besides predictions and labels."""
 
-    class_weights_K: Tensor
-    gamma: float
-    """Of the focal loss; 0 is cross-entropy."""
-    alpha: float = 1.0
-    """Factor on the class term; 1 leaves it."""
-    logit_shift_K: Tensor | None = None
-    """What is added to the class logits before the loss, and only there."""
-    label_smoothing: float
     huber_delta: float
     """In units of the target's spread."""
     nll_beta: float | None = None
@@ -42,38 +35,6 @@ class TermSettings:
     auxiliary: float = 0.0
     """Weight of the threshold's second predictor, where there is one."""
     scaling: Scaling
-
-
-Numerator = Callable[[Outputs, Batch, TermSettings], Tensor]
-Denominator = Callable[[Batch, TermSettings], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class TermLoss:
-    """A term's loss is numerator / denominator; the denominator depends on labels only."""
-
-    numerator: Numerator
-    denominator: Denominator
-
-
-def focal(
-    logits_BK: Tensor, class_B: Tensor, weight_K: Tensor, *, gamma: float, label_smoothing: float = 0.0
-) -> Tensor:
-    """(B,) weighted focal loss per recording, Lin et al. 2017 (1708.02002); 0 where the class is unknown.
-
-        sum_k q_k w_k (1 - p_k)^gamma (-log p_k)
-
-    q is the true class, smoothed: 1 - s + s / K for it, s / K for the others. With gamma 0, the sum over recordings
-    divided by the sum of the true classes' weights is torch's weighted cross-entropy.
-    """
-    known_B = class_B >= 0
-    log_p_BK = logits_BK.log_softmax(-1)
-    # The derivative of 0^gamma is infinite for gamma below 1: keep 1 - p off zero.
-    miss_BK = (-torch.expm1(log_p_BK)).clamp_min(1e-7)
-    loss_BK = -weight_K * log_p_BK * (miss_BK**gamma if gamma else 1.0)
-    true_B = loss_BK.gather(-1, class_B.clamp_min(0).unsqueeze(-1)).squeeze(-1)
-    smoothed_B = (1 - label_smoothing) * true_B + label_smoothing * loss_BK.mean(-1)
-    return torch.where(known_B, smoothed_B, 0.0)
 
 
 def regression(
@@ -105,26 +66,6 @@ def regression(
         anywhere = math.log(max(1.0, (target.high - target.low) / target.sd))
         loss_B = mixture_nll(loss_B + normaliser, outlier_logit_B, outlier_nll=anywhere, prior=settings.outliers)
     return torch.where(label_B.isfinite(), weight_B * loss_B, 0.0)
-
-
-def _class_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
-    if not outputs.class_logits_BK.shape[-1]:
-        return outputs.class_logits_BK.sum()
-    shift_K = settings.logit_shift_K
-    loss = focal(
-        outputs.class_logits_BK if shift_K is None else outputs.class_logits_BK + shift_K,
-        batch.class_B,
-        settings.class_weights_K,
-        gamma=settings.gamma,
-        label_smoothing=settings.label_smoothing,
-    ).sum()
-    return loss if settings.alpha == 1.0 else settings.alpha * loss
-
-
-def _class_denominator(batch: Batch, settings: TermSettings) -> Tensor:
-    if not len(settings.class_weights_K):
-        return batch.class_B.new_zeros((), dtype=torch.float32)
-    return torch.where(batch.class_B >= 0, settings.class_weights_K[batch.class_B.clamp_min(0)], 0.0).sum()
 
 
 def _exist_numerator(outputs: Outputs, batch: Batch, settings: TermSettings) -> Tensor:
@@ -179,6 +120,6 @@ TERMS: Final[Mapping[Term, TermLoss]] = {
     "peak_exist": TermLoss(_exist_numerator, _known(lambda batch: batch.peak_exist_B)),
     "peak_latency": TermLoss(_latency_numerator, _known(lambda batch: batch.latency_B)),
     "peak_amplitude": TermLoss(_amplitude_numerator, _known(lambda batch: batch.amplitude_B)),
-    "class": TermLoss(_class_numerator, _class_denominator),
+    "class": CLASS,
     "threshold": TermLoss(_threshold_numerator, _known(lambda batch: batch.threshold_B)),
 }

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core.report import EpochReport
 from core.tasks.abr_names import HEADLINE
-from core.tasks.abr_options import AbrData, AbrOptions
+from core.tasks.abr_options import AbrData, AbrOptions, RecordedData, SimulatedData
 from core.tasks.task import Exported, Objective, Reference, Scores, Task, Together
 
 if TYPE_CHECKING:
@@ -77,6 +77,17 @@ class AbrTask(Task):
         from core.tasks.abr_data import refolded
 
         return refolded(dataset, count=count, seed=seed)
+
+    def indivisible(self, data: BaseModel) -> str | None:
+        """Simulated recordings are not, nor are those of a cross-validation."""
+        if isinstance(data, SimulatedData):
+            return "simulated recordings cannot be divided into folds: their validation part is drawn by quota"
+        if isinstance(data, RecordedData) and data.split == "leave_one_patient_out":
+            return (
+                "leave_one_patient_out is a cross-validation already: its data cannot be divided into folds, those of "
+                "split by_patient can"
+            )
+        return None
 
     def splits(self, dataset: AbrDataset) -> Sequence[str]:
         """Validation, and test where every fold has one."""

@@ -12,14 +12,15 @@ from core.data.files import read
 from core.data.recordings import Recordings
 from core.data.tensors import as_batch
 from core.metrics import Predictions, score, trivial_scores, with_skill
-from core.metrics.classes import ClassTable, class_table
+from core.metrics.classes import class_table
 from core.metrics.score import weights_of
 from core.tasks.abr_calibration import applied_to_its_own
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_ensemble import Said
 from core.tasks.abr_prediction import adapted, predict, renumbered
 from core.tasks.abr_weights import About, TrainedModel, load_model, predictions
-from core.tasks.task import Confusion, Reliability, Scores, Together
+from core.tasks.class_tables import calibration, confusion
+from core.tasks.task import Scores, Together
 
 
 def evaluate(weights: Path, data: AbrDataset, split: str) -> Scores:
@@ -93,27 +94,12 @@ def _scored(
             metrics=scores.values,
             baselines=baseline,
             absent=scores.absent,
-            confusion=_confusion(table, recordings.class_names),
-            calibration=_calibration(table),
+            confusion=confusion(table, recordings.class_names),
+            calibration=calibration(table),
         )
 
     members = tuple(of(each) for each in said.members)
     return Together(scores=of(said.together) if len(members) > 1 else members[0], members=members)
-
-
-def _confusion(table: ClassTable | None, names: Sequence[str]) -> Confusion | None:
-    if table is None:
-        return None
-    return Confusion(classes=tuple(names), counts=tuple(tuple(row) for row in table.counts_CC.tolist()))
-
-
-def _calibration(table: ClassTable | None) -> tuple[Reliability, ...]:
-    if table is None:
-        return ()
-    return tuple(
-        Reliability(low=low, high=high, confidence=confidence, accuracy=accuracy, count=count)
-        for low, high, confidence, accuracy, count in table.bins
-    )
 
 
 def _like_the_model(recordings: Recordings, about: About) -> Recordings:

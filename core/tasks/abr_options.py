@@ -11,8 +11,8 @@ from core.config import (
     POSITIVE_ONLY,
     AugmentOptions,
     BalanceOptions,
+    ClassLossOptions,
     ComputeOptions,
-    FocalOptions,
     NonNegative,
     OptimizerOptions,
     Options,
@@ -113,19 +113,11 @@ REGRESSIONS: Final[tuple[Term, ...]] = ("peak_latency", "peak_amplitude", "thres
 """Terms that are errors in a number."""
 
 
-class LossOptions(Options):
+class LossOptions(ClassLossOptions):
     """The multi-task loss: a weighted sum of terms, each over the recordings that carry its label."""
 
     weights: TermWeights = TermWeights()
     weighting: WeightingOptions = WeightingOptions()
-    class_loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    focal: FocalOptions = FocalOptions()
-    """Read when `class_loss` is focal."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability moved from the true class to all classes (document 002: 0.05, was 0.1)."""
-    logit_adjustment: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Logit adjustment, Menon et al. 2021 (2007.07314): in the class loss, each class's logit is raised by this times
-    the logarithm of its share among what is drawn; 1 aims at the mean of the classes' recalls, 0 leaves the logits."""
     huber_delta: Positive = 1.0
     """Where the regression losses turn from squared to absolute, in units of the target's spread (document 001: 1)."""
     regression: Regression = "huber"

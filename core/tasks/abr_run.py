@@ -17,7 +17,8 @@ from core.data.balancing import class_shares, class_weights, presence, sampling_
 from core.data.recordings import Recordings
 from core.data.scaling import Scaling, beyond_reach, bounded, fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import MultiTaskLoss, build_loss
+from core.losses.abr import build_loss
+from core.losses.multitask import MultiTaskLoss
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.models.network import AbrNetwork
 from core.schedules import Sampling

@@ -25,6 +25,7 @@ from core.tasks.abr_calibration import Calibration
 from core.tasks.abr_names import Part
 from core.tasks.abr_options import AbrOptions, Term
 from core.training.checkpoint import ABOUT
+from core.training.saved import fill, first_line
 
 CHUNK: Final = 256
 """Recordings per forward pass outside training."""
@@ -123,37 +124,18 @@ def load_model(path: Path) -> TrainedModel:
             about = About.from_json(json.loads((file.metadata() or {})[ABOUT]))
             return TrainedModel(about, tuple(_network(file, about, fold) for fold in range(len(about.scalings))))
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as damage:
-        raise ValueError(f"{path} holds no trained ABR model: {_first_line(damage)}") from damage
+        raise ValueError(f"{path} holds no trained ABR model: {first_line(damage)}") from damage
 
 
 def _network(file: Any, about: About, fold: int) -> AbrNetwork:
     """The network of one fold; of the file only tensors of the right shape are read, however large it says it is."""
     network = network_for(about.options, about.scalings[fold], about)
-    prefix = f"fold{fold}."
-    there = {name.removeprefix(prefix) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118 - no mapping
-    wanted = network.state_dict()
-    if there != set(wanted):
-        raise ValueError(f"the names of its tensors are not those of such a network: {min(there ^ set(wanted))}")
-    read = {}
-    for name, parameter in wanted.items():
-        shape = file.get_slice(prefix + name).get_shape()
-        if list(parameter.shape) != shape:
-            raise ValueError(f"{prefix}{name} has the shape {shape}, not {list(parameter.shape)}")
-        read[name] = file.get_tensor(prefix + name)
-        # The bounds of a head without labels are no numbers in the network either.
-        if read[name].is_complex() or (parameter.isfinite().all() and not read[name].isfinite().all()):
-            raise ValueError(f"{prefix}{name} holds what is no number")
-    network.load_state_dict(read)
+    fill(network, file, f"fold{fold}.")
     gates = network.gates()
     for part, opening in about.gates.items():
         for gate in gates.get(part, ()):
             gate.open = opening
     return network.eval()
-
-
-def _first_line(damage: Exception) -> str:
-    lines = [line.strip() for line in str(damage).splitlines() if line.strip()]
-    return "; ".join(lines[:3]) or type(damage).__name__
 
 
 def network_for(options: AbrOptions, scaling: Scaling, shape: About | Recordings) -> AbrNetwork:

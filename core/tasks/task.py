@@ -174,6 +174,10 @@ class Task:
         """
         return ()
 
+    def indivisible(self, data: BaseModel) -> str | None:
+        """Why data of these options cannot be divided into folds; None where they can. Asked before they are loaded."""
+        return None
+
     def predict(self, weights: Path, recordings: Any) -> Any:
         """What saved weights say of a file (a path) or table of recordings: a data frame, one row each.
 

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import joblib
 import numpy as np
@@ -19,6 +20,7 @@ from core.data.check import DataMistakes
 from core.data.files import read, received, write
 from core.data.formats import FORMATS
 from core.data.importers import import_recordings
+from core.data.many import ManyKind
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,7 +48,7 @@ def told(*files: Path, kind: Kind = "clinic") -> str:
 
 
 def test_every_kind_is_opened():
-    assert set(OPENERS) == {"table", *FORMATS}
+    assert set(OPENERS) == set(get_args(Kind)) == {"table", *get_args(ManyKind), *FORMATS}
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])

@@ -13,7 +13,8 @@ from core.data.augment import Augmentation, MixedBatch, mixed, rare_classes, res
 from core.data.recordings import Recordings
 from core.data.scaling import fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import MultiTaskLoss, build_loss
+from core.losses.abr import build_loss
+from core.losses.multitask import MultiTaskLoss
 from core.models.outputs import Outputs
 from core.tasks.abr_options import TERMS, LossOptions
 

@@ -91,11 +91,11 @@ def test_leaving_one_out_holds_one_patient_out_at_a_time(pairs):
 def test_the_rarest_class_of_a_patient_counts():
     # NORMAL 3 recordings, SNİK 2, İTİK 1: a has NORMAL and SNİK, b SNİK and İTİK, c nothing known.
     whole = table([("a", 0), ("a", 1), ("b", 1), ("b", 2), ("c", -1), ("d", 0), ("d", 0)])
-    assert rarest_class(whole) == {"a": 1, "b": 2, "c": -1, "d": 0}
+    assert rarest_class(whole.patient, whole.hearing_class) == {"a": 1, "b": 2, "c": -1, "d": 0}
 
 
 def count_by_class(part: Recordings) -> list[int]:
-    return np.bincount(list(rarest_class(part).values()), minlength=3).tolist()
+    return np.bincount(list(rarest_class(part.patient, part.hearing_class).values()), minlength=3).tolist()
 
 
 def test_shares_hold_in_every_class():

@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from core.config import POSITIVE_ONLY, WeightingMethod, WeightingOptions
 from core.data.scaling import Scaling, Target, fit_scaling
 from core.data.tensors import Batch, as_batch
+from core.losses.abr import build_loss
 from core.losses.likelihood import gaussian_nll, held_weight, huber, huber_normaliser, mixture_nll
-from core.losses.multitask import build_loss
 from core.losses.terms import TERMS, TermSettings, regression
 from core.losses.weights import WEIGHTINGS
 from core.models.outputs import Outputs

@@ -10,7 +10,8 @@ from core.data.balancing import class_weights
 from core.data.recordings import Recordings
 from core.data.scaling import fit_scaling
 from core.data.tensors import as_batch
-from core.losses.multitask import MultiTaskLoss, build_loss
+from core.losses.abr import build_loss
+from core.losses.multitask import MultiTaskLoss
 from core.models.network import AbrNetwork, build_network
 from core.tasks.abr_options import TERMS, LossOptions, ModelOptions, Term, TermWeights
 

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
+from core.losses.class_term import focal, logit_shift
 from core.losses.likelihood import cleaned_error, huber
-from core.losses.multitask import logit_shift
-from core.losses.terms import TERMS, TermSettings, focal
+from core.losses.terms import TERMS, TermSettings
 from core.models.outputs import Outputs
 from core.tasks.abr_options import Term
 

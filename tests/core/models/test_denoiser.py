@@ -14,7 +14,7 @@ from core.data.augment import mixed
 from core.data.recordings import Recordings
 from core.data.scaling import fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import build_loss
+from core.losses.abr import build_loss
 from core.models.denoiser import step_waves
 from core.models.network import AbrNetwork, build_network
 from core.tasks.abr_options import Backbone, LossOptions, ModelOptions

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from core.data.recordings import STATIC, Recordings
 from core.data.scaling import Scaling, fit_scaling
 from core.data.tensors import Batch, as_batch
-from core.losses.multitask import build_loss
+from core.losses.abr import build_loss
 from core.models.backbones import BACKBONES, ENCODER_WIDTHS, UNET_WIDTHS, WIDTHS
 from core.models.extractors import EXTRACTED
 from core.models.network import EXTRACTIONS, STATIC_INPUTS, AbrNetwork, build_network

@@ -17,7 +17,7 @@ from core.data.balancing import class_weights
 from core.data.recordings import Fold, Recordings
 from core.data.scaling import fit_scaling
 from core.data.tensors import as_batch
-from core.losses.multitask import build_loss
+from core.losses.abr import build_loss
 from core.report import EpochReport
 from core.tasks.abr_data import AbrDataset
 from core.tasks.abr_options import AbrOptions, Backbone

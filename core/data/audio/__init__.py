@@ -1,0 +1,1 @@
+"""Sound recordings: files, features, what is made up where there are none."""

