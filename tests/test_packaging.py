@@ -118,8 +118,10 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
     from importlib.metadata import packages_distributions
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    # What speaks to PostgreSQL is imported only by whoever uses it.
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["postgresql"]]
+    # What speaks to PostgreSQL, or reads sounds and images, is imported only by whoever uses it.
+    extras = project["optional-dependencies"]
+    used = ("postgresql", "audio", "images", "timm")
+    wanted = [*project["dependencies"], *(one for name in used for one in extras[name])]
     declared = {requirement.split(">")[0].split("[")[0].lower() for requirement in wanted}
     homes = packages_distributions()
     for path in [*(ROOT / "abr_tune").rglob("*.py"), *(ROOT / "core").rglob("*.py")]:
@@ -134,7 +136,7 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
             for top in {module.partition(".")[0] for module in modules}:
                 if top in {*sys.stdlib_module_names, "abr_tune", "core", "_typeshed"}:
                     continue
-                known = {name.lower().replace("_", "-") for name in homes.get(top, [])} | {COMPANIONS.get(top, "")}
+                known = {name.lower().replace("_", "-") for name in homes.get(top, [])} | {COMPANIONS.get(top, top)}
                 assert known & declared, f"{path.relative_to(ROOT)} imports {top}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
@@ -86,11 +86,18 @@ def _add_docs(model: type[BaseModel], schema: Schema, definitions: Schema) -> No
 
 def _option_schemas(definitions: Schema) -> Schema:
     """Option path of any task -> schema of its value; also the groups, whose options may be nested."""
-    schemas: Schema = {}
+    schemas: dict[str, list[Schema]] = {}
     for task in TASKS.values():
         for path, option in option_paths(task.options).items():
-            schemas.setdefault(path, _option(option, definitions))
-    return schemas
+            schemas.setdefault(path, []).append(_option(option, definitions))
+    return {path: _any_of(found) for path, found in schemas.items()}
+
+
+def _any_of(schemas: Sequence[Schema]) -> Schema:
+    """What one of the schemas allows, described as the first is."""
+    plain = [{key: value for key, value in schema.items() if key != "description"} for schema in schemas]
+    kinds = list(_distinct(plain))
+    return schemas[0] if len(kinds) == 1 else _described(schemas[0], {"anyOf": kinds})
 
 
 def _only_known_paths(task: str) -> Schema:

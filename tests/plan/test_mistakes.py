@@ -551,7 +551,7 @@ def test_folds_are_refused_where_no_data_are_needed_to_tell(
 ) -> None:
     recorded = ("{source: simulated, train: 300}", "{source: x.npz, split: leave_one_patient_out}")
     _no_such_file, problem = mistakes(small("confirm: {folds: 5}\n", data=recorded))
-    assert said(problem).endswith("its data cannot be divided into folds | leave folds out, or use split: by_patient")
+    assert said(problem).startswith("leave_one_patient_out is a cross-validation already: its data cannot be divided")
     by_patient = ("{source: simulated, train: 300}", "{source: x.npz}")
     assert load_plan(small("confirm: {folds: 5}\n", data=by_patient)).confirm.folds == 5
     own = write(

@@ -187,7 +187,7 @@ def test_an_early_mistake_hides_none_that_can_be_judged_all_the_same(small: Smal
     file = small()
     file.write_text(text)
     assert [problem.message.partition(":")[0] for problem in mistakes(file)] == [
-        "arb is not a task; there are abr, or module",
+        "arb is not a task; there are abr, cataract, audio, or module",
         "model.siz is not a training option",
         "phases",
         "optimizer.Ir is not a training option",
