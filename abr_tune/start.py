@@ -6,10 +6,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from abr_tune.borders import SHAPES
+from abr_tune.errors import UserError
 from abr_tune.plan.begun import WEIGHTS, StartWeights, sha256_of
+from abr_tune.plan.config import load_config
 from abr_tune.plan.plan import Plan
 from abr_tune.runs import RunFolder
 from abr_tune.trial import HISTORY, read_history
@@ -41,12 +44,21 @@ def unlike_its_data(plan: Plan, fingerprint: str) -> str | None:
         told = json.loads(RunFolder(plan.since).environment.read_text(encoding="utf-8"))["data_fingerprint"]
     except (OSError, *SHAPES):
         told = None
-    if told == fingerprint:
+    if told == fingerprint or not _may_overlap(plan, plan.since):
         return None
     return (
         f"the weights of {plan.since} were trained on other data than these: recordings that validate here may have "
         "trained there; divide the same data by the same seed if they are the same"
     )
+
+
+def _may_overlap(plan: Plan, since: Path) -> bool:
+    """What the task says of the data of both; true where the earlier run does not say what its data were."""
+    try:
+        earlier = load_config(RunFolder(since).best_config).data
+    except UserError:
+        return True
+    return earlier is None or plan.task.may_overlap(plan.data, earlier)
 
 
 def begun_with(plan: Plan, run: RunFolder, trial: int) -> dict[str, Any] | None:

@@ -78,6 +78,10 @@ class AbrTask(Task):
 
         return refolded(dataset, count=count, seed=seed)
 
+    def may_overlap(self, data: BaseModel, earlier: BaseModel) -> bool:
+        """Not two simulations: training, validation and test patients come from streams of their own."""
+        return not (isinstance(data, SimulatedData) and isinstance(earlier, SimulatedData))
+
     def indivisible(self, data: BaseModel) -> str | None:
         """Simulated recordings are not, nor are those of a cross-validation."""
         if isinstance(data, SimulatedData):

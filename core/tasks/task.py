@@ -174,6 +174,10 @@ class Task:
         """
         return ()
 
+    def may_overlap(self, data: BaseModel, earlier: BaseModel) -> bool:
+        """Whether data of other options may have trained on what these hold out; asked where weights are taken over."""
+        return True
+
     def indivisible(self, data: BaseModel) -> str | None:
         """Why data of these options cannot be divided into folds; None where they can. Asked before they are loaded."""
         return None

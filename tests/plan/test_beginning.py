@@ -142,11 +142,16 @@ def test_a_run_does_not_go_on_from_other_weights(small: Small, earlier: RunFolde
 
 
 def test_other_data_than_the_weights_were_trained_on_are_remarked_on(small: Small, earlier: RunFolder) -> None:
-    plan = load_plan(small("from: first\n"))
+    plan = load_plan(small("from: first\n", data=("{source: simulated, train: 300}", "{source: own.npz}")))
     write_json(earlier.environment, {"data_fingerprint": "these"})
     assert unlike_its_data(plan, "these") is None
     assert "recordings that validate here may have trained there" in (unlike_its_data(plan, "others") or "")
     assert unlike_its_data(load_plan(small()), "others") is None
+    # Two simulations never share a patient between training and validation.
+    simulated = load_plan(small("from: first\n"))
+    assert unlike_its_data(simulated, "others") is None
+    earlier.best_config.write_text(dump({"task": "abr", "data": {"source": "own.npz"}, "train": {}}))
+    assert unlike_its_data(simulated, "others") is not None
 
 
 def test_a_configuration_says_what_it_begins_from(small: Small, earlier: RunFolder) -> None:
