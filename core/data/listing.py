@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.data.check import DataMistakes, DataProblem
+from core.data.labelled import Labelled
 
 PATH_COLUMN: Final = "path"
 CLASS_COLUMN: Final = "class"
@@ -52,6 +56,31 @@ def listed(source: Path, suffixes: Sequence[str], *, names: str | None = None) -
     if len(found) > MOST_FILES:
         raise DataMistakes(str(source), [DataProblem(f"more than {MOST_FILES:,} files")])
     return found
+
+
+def classes_of(files: Sequence[Listed], source: Path, *, names: str | None = None) -> tuple[str, ...]:
+    """The classes of the files, by name. Raises DataMistakes where there is only one."""
+    found = tuple(sorted({file.class_name for file in files}))
+    if len(found) < 2:
+        hint = f"is {names} right?" if names else "each class needs a folder of its own"
+        problem = DataProblem(f"every file is of the class {found[0]}: there is nothing to tell apart", hint=hint)
+        raise DataMistakes(str(source), [problem])
+    return found
+
+
+def table_of(
+    files: Sequence[Listed], inputs: NDArray[Any], class_names: Sequence[str], **views: NDArray[np.float32] | None
+) -> Labelled:
+    """The files with what was read of them, classes numbered by `class_names`."""
+    number = {name: index for index, name in enumerate(class_names)}
+    return Labelled(
+        inputs=inputs,
+        class_index=np.array([number[file.class_name] for file in files], dtype=np.int64),
+        class_names=tuple(class_names),
+        group=np.array([file.group for file in files], dtype=np.str_),
+        name=np.array([file.name for file in files], dtype=np.str_),
+        **views,
+    )
 
 
 def _hint(names: str | None) -> str:

@@ -55,8 +55,8 @@ class AudioTask(ClassifierTask):
     def examples(self, files: Sequence[Path], about: About) -> Any:
         """(N, 3, coefficients, frames) features as the weights were trained on."""
         from core.data.listing import Listed
-        from core.tasks.audio_data import table_of
+        from core.tasks.audio_data import read_table
 
         listed = [Listed(file, file.name, "", file.name) for file in files]
         options = FeatureOptions(**about.reading)
-        return table_of(listed, options, class_names=("",), unreadable=0.0, source=str(files[0].parent))[0].inputs
+        return read_table(listed, options, class_names=("",), unreadable=0.0, source=str(files[0].parent))[0].inputs

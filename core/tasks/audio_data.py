@@ -16,7 +16,7 @@ from core.data.audio.simulated import names, tail, write_calls
 from core.data.cache import Cache, cache_folder
 from core.data.check import DataMistakes, DataProblem
 from core.data.labelled import Division, Labelled
-from core.data.listing import Listed, listed
+from core.data.listing import Listed, classes_of, listed, table_of
 from core.data.many import read_many
 from core.tasks.audio_options import LongTail, RecordedSounds, SimulatedCalls
 
@@ -29,7 +29,7 @@ def load_sounds(data: SimulatedCalls | RecordedSounds, *, folder: Path) -> Class
     return _simulated(data) if isinstance(data, SimulatedCalls) else _recorded(data, folder)
 
 
-def table_of(
+def read_table(
     files: Sequence[Listed], options: FeatureOptions, *, class_names: tuple[str, ...], unreadable: float, source: str
 ) -> tuple[Labelled, Mapping[str, str]]:
     """The features of the files as a table, and which were left out and why."""
@@ -44,29 +44,17 @@ def table_of(
         source=source,
     )
     kept = [files[index] for index in read.kept]
-    number = {name: index for index, name in enumerate(class_names)}
-    table = Labelled(
-        inputs=read.arrays,
-        class_index=np.array([number[file.class_name] for file in kept], dtype=np.int64),
-        class_names=class_names,
-        group=np.array([file.group for file in kept], dtype=np.str_),
-        name=np.array([file.name for file in kept], dtype=np.str_),
-    )
-    return table, read.skipped
+    return table_of(kept, read.arrays, class_names), read.skipped
 
 
 def _recorded(data: RecordedSounds, folder: Path) -> ClassifierDataset:
     source = folder / data.source
     files = listed(source, SUFFIXES, names=data.names)
-    class_names = tuple(sorted({file.class_name for file in files}))
-    if len(class_names) < 2:
-        hint = "each class needs a folder of its own" if data.names is None else f"is {data.names} right?"
-        problem = DataProblem(f"every file is of the class {class_names[0]}: there is nothing to tell apart", hint=hint)
-        raise DataMistakes(str(source), [problem])
+    class_names = classes_of(files, source, names=data.names)
     aside: list[Listed] = []
     if data.long_tail is not None:
         files, aside = _thinned(files, class_names, data.long_tail, folder=folder, seed=data.seed)
-    table, skipped = table_of(
+    table, skipped = read_table(
         [*files, *aside], data.features, class_names=class_names, unreadable=data.unreadable, source=str(source)
     )
     whole = _whole(table, {file.name for file in aside}, data)
@@ -131,7 +119,7 @@ def _simulated(data: SimulatedCalls) -> ClassifierDataset:
         folder = Path(place)
         write_calls(folder, classes=data.classes, counts=tuple(count + data.test for count in counts), seed=data.seed)
         files = listed(folder, SUFFIXES)
-        table, _ = table_of(files, data.features, class_names=names(data.classes), unreadable=0.0, source="simulated")
+        table, _ = read_table(files, data.features, class_names=names(data.classes), unreadable=0.0, source="simulated")
     # The first takes of each kind are tested on: every take is drawn from a stream of its own.
     aside = {name for name in table.name.tolist() if int(Path(name).stem) < data.test}
     reading = data.features.model_dump(mode="json")

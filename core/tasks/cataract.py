@@ -55,11 +55,11 @@ class CataractTask(ClassifierTask):
     def examples(self, files: Sequence[Path], about: About) -> Any:
         """(N, 3, P, P) pixels as the weights were trained on."""
         from core.data.listing import Listed
-        from core.tasks.cataract_data import table_of
+        from core.tasks.cataract_data import read_table
 
         listed = [Listed(file, file.name, "", file.name) for file in files]
         data = Photographs(source=files[0].parent, size=about.reading["size"], unreadable=0.0)
-        return table_of(listed, data, class_names=("",), source=str(data.source))[0].inputs
+        return read_table(listed, data, class_names=("",), source=str(data.source))[0].inputs
 
     def views(self, count: int) -> Any:
         """The images as they are."""

@@ -11,11 +11,10 @@ import numpy as np
 
 from core.classification.dataset import ClassifierDataset, dataset, divided
 from core.data.cache import Cache, cache_folder
-from core.data.check import DataMistakes, DataProblem
 from core.data.images.pixels import SUFFIXES, PixelOptions
 from core.data.images.simulated import simulate_eyes
 from core.data.labelled import Labelled
-from core.data.listing import Listed, listed
+from core.data.listing import Listed, classes_of, listed, table_of
 from core.data.many import read_many
 from core.tasks.cataract_options import ImageDataOptions, Photographs, SimulatedEyes
 
@@ -30,16 +29,12 @@ def load_images(data: SimulatedEyes | Photographs, *, folder: Path) -> Classifie
         return dataset([divided(_seen(table, data), data)], data, simulated=True, reading=_reading(data))
     source = folder / data.source
     files = listed(source, SUFFIXES, names=data.names)
-    class_names = tuple(sorted({file.class_name for file in files}))
-    if len(class_names) < 2:
-        hint = "each class needs a folder of its own" if data.names is None else f"is {data.names} right?"
-        problem = DataProblem(f"every file is of the class {class_names[0]}: there is nothing to tell apart", hint=hint)
-        raise DataMistakes(str(source), [problem])
-    table, skipped = table_of(files, data, class_names=class_names, source=str(source))
+    class_names = classes_of(files, source, names=data.names)
+    table, skipped = read_table(files, data, class_names=class_names, source=str(source))
     return dataset([divided(_seen(table, data), data)], data, skipped=skipped, reading=_reading(data))
 
 
-def table_of(
+def read_table(
     files: Sequence[Listed], data: Photographs, *, class_names: tuple[str, ...], source: str
 ) -> tuple[Labelled, Mapping[str, str]]:
     """The files as a table of pixels, and which were left out and why."""
@@ -55,15 +50,7 @@ def table_of(
         source=source,
     )
     kept = [files[index] for index in read.kept]
-    number = {name: index for index, name in enumerate(class_names)}
-    table = Labelled(
-        inputs=read.arrays,
-        class_index=np.array([number[file.class_name] for file in kept], dtype=np.int64),
-        class_names=class_names,
-        group=np.array([file.group for file in kept], dtype=np.str_),
-        name=np.array([file.name for file in kept], dtype=np.str_),
-    )
-    return table, read.skipped
+    return table_of(kept, read.arrays, class_names), read.skipped
 
 
 def _reading(data: ImageDataOptions) -> dict[str, Any]:

@@ -90,6 +90,12 @@ class ClassifierTask(Task):
 
         return evaluate(self, weights, data, split)
 
+    def evaluate_file(self, weights: Sequence[Path], file: Path, *, data: ClassifierDataset | None) -> Together:
+        """Score saved weights on files of one's own: a folder with a folder for each class, or a table."""
+        from core.tasks.classifier_evaluation import evaluate_file
+
+        return evaluate_file(self, weights, file, data)
+
     def predict(self, weights: Path, file: Path) -> pd.DataFrame:
         """Predictions for a file, or for every file in a folder: name, class, probability of each class."""
         from core.tasks.classifier_evaluation import prediction_table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from core.classification.scores import Floats, scores, trivial
 from core.classification.weights import TrainedClassifier, load_classifier, probabilities
 from core.data.check import DataMistakes, DataProblem
 from core.data.labelled import Labelled
+from core.data.listing import Listed, listed, table_of
 from core.metrics import with_skill
 from core.metrics.classes import class_table
 from core.tasks.class_tables import calibration, confusion
@@ -29,29 +30,69 @@ def evaluate(task: ClassifierTask, weights: Sequence[Path], data: ClassifierData
 
     Of several weights the mean of their probabilities, and each by itself.
     """
-    models = [load_classifier(each, task.rebuilt, task=task.name) for each in weights]
+    models = _alike(task, weights)
     names = models[0].about.class_names
-    if any(model.about.class_names != names for model in models):
-        raise ValueError("these weights were trained on different classes: they cannot predict together")
     held_out = [_numbered(part, names) for part in data.held_out(split)]
     trains = [_numbered(part, names) for part in data.trains()]
     fold_N = np.repeat(np.arange(len(held_out)), [len(part) for part in held_out])
     everything = pooled(held_out)
     baseline = scores(trivial(trains, held_out), everything, split=split, rare=data.rare, fold_N=fold_N).values
+    said = [_said(model, data, held_out) for model in models]
+    return _scored(said, everything, baseline, split=split, rare=data.rare, fold_N=fold_N)
 
+
+def evaluate_file(
+    task: ClassifierTask, weights: Sequence[Path], source: Path, data: ClassifierDataset | None
+) -> Together:
+    """Every metric of labelled files, named as those of `test`, beside that of the class shares of `data`.
+
+    The source is a folder with a folder for each class, or a table. Raises ValueError when it does not fit the weights.
+    """
+    models = _alike(task, weights)
+    about = models[0].about
+    files = listed(source, task.suffixes)
+    inputs = task.examples([file.path for file in files], about)
+    _refuse_other_shapes(models[0], inputs)
+    own_names = sorted({file.class_name for file in files})
+    own = table_of(files, inputs, own_names, views=task.views(len(files)))
+    table = _numbered(own, about.class_names)
+    rare: Sequence[str] = ()
+    baseline: Mapping[str, float] = {}
+    if data is not None:
+        rare, trains = data.rare, [_numbered(part, about.class_names) for part in data.trains()[:1]]
+        baseline = scores(trivial(trains, [table]), table, split="test", rare=rare).values
+    said = [_together(model, as_batch(table)) for model in models]
+    return _scored(said, table, baseline, split="test", rare=rare)
+
+
+def _alike(task: ClassifierTask, weights: Sequence[Path]) -> list[TrainedClassifier]:
+    """The models, which know the same classes in the same order."""
+    models = [load_classifier(each, task.rebuilt, task=task.name) for each in weights]
+    if any(model.about.class_names != models[0].about.class_names for model in models):
+        raise ValueError("these weights were trained on different classes: they cannot predict together")
+    return models
+
+
+def _scored(
+    said: Sequence[Floats],
+    truth: Labelled,
+    baseline: Mapping[str, float],
+    *,
+    split: str,
+    rare: Sequence[str],
+    fold_N: NDArray[np.int64] | None = None,
+) -> Together:
     def of(said_NK: Floats) -> Scores:
-        found = scores(said_NK, everything, split=split, rare=data.rare, fold_N=fold_N)
-        found = with_skill(found, baseline)
-        table = class_table(said_NK, everything.class_index, np.ones(len(everything)))
+        found = with_skill(scores(said_NK, truth, split=split, rare=rare, fold_N=fold_N), baseline)
+        table = class_table(said_NK, truth.class_index, np.ones(len(truth)))
         return Scores(
             metrics=found.values,
             baselines=baseline,
             absent=found.absent,
-            confusion=confusion(table, everything.class_names),
+            confusion=confusion(table, truth.class_names),
             calibration=calibration(table),
         )
 
-    said = [_said(model, data, held_out) for model in models]
     members = tuple(of(each) for each in said)
     return Together(scores=of(np.asarray(np.mean(said, axis=0))) if len(said) > 1 else members[0], members=members)
 
@@ -94,14 +135,8 @@ def prediction_table(task: ClassifierTask, weights: Path, source: Path) -> pd.Da
     _refuse_other_shapes(model, inputs)
     names = np.array(model.about.class_names)
     labels = [file.relative_to(source).as_posix() if source.is_dir() else file.name for file in files]
-    unknown = Labelled(
-        inputs=inputs,
-        class_index=np.zeros(len(files), np.int64),
-        class_names=model.about.class_names,
-        group=np.array(labels, dtype=np.str_),
-        name=np.array(labels, dtype=np.str_),
-        views=task.views(len(files)),
-    )
+    unnamed = [Listed(file, label, "", label) for file, label in zip(files, labels, strict=True)]
+    unknown = table_of(unnamed, inputs, [""], views=task.views(len(files)))
     said_NK = _together(model, as_batch(unknown))
     columns: dict[str, Any] = {"name": labels, "class": names[said_NK.argmax(1)]}
     return pd.DataFrame(columns | {f"probability/{name}": said_NK[:, index] for index, name in enumerate(names)})

@@ -76,6 +76,11 @@ def test_it_learns_and_its_weights_say_the_same(calls: Path, tmp_path: Path) -> 
     table = TASK.predict(weights, calls)
     assert len(table) == 24
     assert [name.split("/")[0] for name in table["name"]] == table["class"].tolist()
+    own = TASK.evaluate_file([weights, weights], calls, data=data)
+    assert own.scores.metrics["test/class/accuracy"] == 1.0
+    assert own.scores.baselines["test/class/accuracy"] == 0.5
+    assert len(own.members) == 2
+    assert TASK.evaluate_together([weights], data=data, split="test").scores == scores
     one = TASK.predict(weights, calls / "low" / "3.wav")
     assert one["class"].tolist() == ["low"]
     assert one.filter(like="probability/").sum(axis=1).tolist() == pytest.approx([1.0])
