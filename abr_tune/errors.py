@@ -19,6 +19,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
+from core.extras import MissingExtra
+
 
 class Exit(IntEnum):
     """Exit codes of the commands."""
@@ -121,10 +123,13 @@ def _misplaced(fault: Exception) -> UserError | None:
 def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:
     """What a command ends with when something was raised that is no message of ours.
 
-    A full disk is nobody's fault, and a folder where a file is asked for is a mistake of the user's.
+    A full disk or a package that only some tasks need is nobody's fault, and a folder where a file is asked for is a mistake of the user's.
 
     `folder` is where it writes, if that is known.
     """
+    missing = next((each for each in chain_of(fault) if isinstance(each, MissingExtra)), None)
+    if missing is not None:
+        return EnvironmentFault(str(missing))
     misplaced = None if folder is not None else _misplaced(fault)
     return misplaced or disk_fault(fault, folder) or OurFault(f"{type(fault).__name__}: {fault}", log)
 

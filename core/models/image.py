@@ -9,6 +9,8 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor, nn
 
+from core.extras import need
+
 CENTRE: Final = 127.0
 HALF: Final = 128.0
 """EfficientNet-Lite reads (byte - 127) / 128."""
@@ -63,6 +65,7 @@ class Timm(nn.Module):
 
     def __init__(self, name: str, *, pretrained: bool) -> None:
         super().__init__()
+        need("timm", "timm")
         import timm
 
         self.body = timm.create_model(name, pretrained=pretrained, num_classes=0)
@@ -78,7 +81,10 @@ class Timm(nn.Module):
 
 
 def build_backbone(name: str, *, pretrained: bool = True) -> EfficientNetLite | Timm:
-    """The backbone called `efficientnet_lite0`, or `timm:NAME`. Raises ValueError for another name."""
+    """The backbone called `efficientnet_lite0`, or `timm:NAME`.
+
+    Raises ValueError for another name, MissingExtra where the package it needs is not installed.
+    """
     if name == BUILT_IN:
         return EfficientNetLite(pretrained=pretrained)
     if name.startswith(TIMM):

