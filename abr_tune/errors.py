@@ -123,7 +123,8 @@ def _misplaced(fault: Exception) -> UserError | None:
 def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:
     """What a command ends with when something was raised that is no message of ours.
 
-    A full disk or a package that only some tasks need is nobody's fault, and a folder where a file is asked for is a mistake of the user's.
+    A full disk or a package that only some tasks need is nobody's fault, and a folder where a file is asked for is a
+    mistake of the user's.
 
     `folder` is where it writes, if that is known.
     """
