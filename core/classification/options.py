@@ -25,6 +25,8 @@ Term = Literal["class"]
 TERMS: Final[tuple[Term, ...]] = get_args(Term)
 Part = Literal["backbone", "head"]
 """What reads the examples, and what tells the classes apart."""
+HEADLINE: Final = "val/class/f1_macro"
+"""What a classification is judged by unless a search says otherwise."""
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from core.classification.batches import Augmentation, Change, ClassBatch, as_batch
 from core.classification.dataset import ClassifierDataset, pooled
-from core.classification.options import TERMS, ClassifierOptions
+from core.classification.options import HEADLINE, TERMS, ClassifierOptions
 from core.classification.scores import scores, trivial
 from core.classification.weights import About, probabilities
 from core.config import BalanceOptions, MetricReached, WeightingOptions
@@ -108,6 +108,7 @@ def build_run(
         phases=phases,
         terms=TERMS,
         trained=TERMS,
+        objective=HEADLINE,
         learners=tuple(_learner(setting, part) for part in parts),
         evaluate=_evaluator(parts, data, _about(recipe, options, data, seed=seed)),
         watch=options.watch,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.classification.dataset import ClassifierDataset, refolded, remarks
+from core.classification.options import HEADLINE
 from core.report import EpochReport
 from core.tasks.task import Objective, Scores, Task, Together
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class ClassifierTask(Task):
     """One class for each example; a task says what is read (`load`, `files`) and by which network (`recipe`)."""
 
-    objective: ClassVar[Objective | None] = Objective("val/class/f1_macro")
+    objective: ClassVar[Objective | None] = Objective(HEADLINE)
     suffixes: ClassVar[tuple[str, ...]]
     """Of the files it reads."""
 
