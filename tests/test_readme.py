@@ -114,3 +114,19 @@ def test_the_table_of_faults_is_the_batterys_last() -> None:
     assert len(told) == len(kept) > 0
     for (fault, times), line in zip(told, kept, strict=True):
         assert re.match(rf"{re.escape(fault)} +{times} ", line), line
+
+
+def test_the_table_of_targets_is_the_one_that_was_measured() -> None:
+    """Every cell of a row of the README stands, in its order, in a row of the kept output; none is left out."""
+    section = README.partition("## Recovery in three stages")[2].partition("\n## ")[0]
+    told = [
+        [cell.strip("` ") for cell in line.strip("| ").split("|")]
+        for line in section.splitlines()
+        if re.match(r"\| 4[34]", line)
+    ]
+    printed = (ROOT / "benchmarks/results/model.txt").read_text(encoding="utf-8").splitlines()
+    measured = [re.split(r"\s{2,}", line.strip()) for line in printed if re.match(r"\s*4[34],? ", line)]
+    assert len(told) == len(measured) > 10
+    for cells, row in zip(told, measured, strict=True):
+        # The row of the output has one column more: the leaders together.
+        assert cells == [*row[:4], *row[5:]]
