@@ -175,7 +175,7 @@ STATISTICS: Final = (
     Statistic("size by level (rms, uV)", Side.rms_by_level, 0.25, relative=True),
     Statistic("spectrum by band", Side.bands_db, 2.0, unit="dB"),
 )
-"""What is compared, and the tolerances that were fixed beforehand."""
+"""What is compared, and the tolerances: written down after a first look at a trained model, not moved since."""
 
 
 @cache
