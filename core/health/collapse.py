@@ -163,6 +163,11 @@ def _at_zero(report: EpochReport) -> tuple[str, ...]:
     return tuple(name for name, value in _f1_by_class(report).items() if value == 0)
 
 
+def _samples(report: EpochReport, baselines: Mapping[str, float], name: str) -> float:
+    """Validation samples of a class, as far as anybody says."""
+    return report.metrics.get(COUNT + name, baselines.get(COUNT + name, 0.0))
+
+
 def _f1_by_class(report: EpochReport) -> dict[str, float]:
     return {
         name.removeprefix(F1): value
@@ -173,7 +178,7 @@ def _f1_by_class(report: EpochReport) -> dict[str, float]:
 
 def _never_found(history: History, rule: ClassAbsent, baselines: Mapping[str, float], name: str) -> Iterator[Verdict]:
     last = history.last
-    count = last.metrics.get(COUNT + name, baselines.get(COUNT + name, 0.0))
+    count = _samples(last, baselines, name)
     epochs = streak(history.judged(CLASS, rule.grace), lambda report: report.metrics.get(F1 + name, 1.0) == 0)
     if rule.patience is not None and epochs >= rule.patience and count >= rule.min_samples:
         why = f"none of the {count:g} validation samples of {name} was found for {epochs} epochs (F1 0)"
@@ -192,7 +197,8 @@ def literal_one_class(history: History, rule: LiteralOneClass, baselines: Mappin
 def literal_zero_f1(history: History, rule: LiteralZeroF1, baselines: Mapping[str, float]) -> Iterator[Verdict]:
     """Document 002: stop when some class has F1 0 at the given epoch."""
     last = history.last
-    names = ", ".join(_at_zero(last))
+    zero = [name for name in _at_zero(last) if _samples(last, baselines, name) >= rule.min_samples]
+    names = ", ".join(zero)
     if CLASS in last.active and last.epoch == rule.at and names:
         why = f"F1 is 0 for {names} at epoch {last.epoch}"
         yield Verdict(level="stop", rule="literal_zero_f1", why=why, epoch=last.epoch, evidence={"classes": names})

@@ -196,7 +196,9 @@ class LiteralZeroF1(Options):
     """Document 002 to the letter: some class at F1 0 at an epoch. Stops a fifth of the runs that would end well."""
 
     at: Epochs = 6
-    """The epoch judged, counted from the start of the run."""
+    """The epoch judged, counted from the start of the run, whatever is frozen or warming up."""
+    min_samples: Annotated[int, Field(ge=0)] = 0
+    """Classes with fewer validation samples are passed over: their F1 is 0 by chance. The document passes over none."""
 
 
 class LiteralGradientNorm(Options):

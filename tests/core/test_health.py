@@ -318,6 +318,11 @@ def test_literal_rules_fire_to_the_letter() -> None:
 
     zero = [absent(number, None) for number in range(1, 8)]
     assert first_stop(zero, HealthOptions.model_validate({"literal_zero_f1": {}})) == (6, "literal_zero_f1")
+    few = [absent(number, 9) for number in range(1, 8)]
+    asked = {"literal_zero_f1": {"at": 5, "min_samples": 9}}
+    assert first_stop(few, HealthOptions.model_validate(asked)) == (5, "literal_zero_f1")
+    asked["literal_zero_f1"]["min_samples"] = 10
+    assert first_stop(few, HealthOptions.model_validate(asked)) is None
 
     bare = HealthOptions.model_validate({"literal_gradient_norm": {"limit": 10}})
     assert first_stop(norms(9, 11), bare) == (2, "literal_gradient_norm")
