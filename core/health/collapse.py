@@ -64,7 +64,8 @@ def _stuck(history: History, report: EpochReport, rule: ClassCollapse, baselines
         return False
     ahead = history.fall_ahead(report, CLASS, rule.window)
     slow = history.stalled(report, CLASS, window=rule.window, fall=rule.slow)
-    leads_nowhere = slow and ahead is not None and ahead < rule.reach
+    rising = (history.rise_of(report, MACRO_F1, rule.window) or 0.0) > rule.margin
+    leads_nowhere = slow and not rising and ahead is not None and ahead < rule.reach
     return leads_nowhere or history.stalled(report, CLASS, window=rule.window, fall=rule.fall)
 
 

@@ -54,6 +54,13 @@ class History:
         change = self.fall_of(report, term, window)
         return None if change is None or self.length is None else change / window * (self.length - report.epoch)
 
+    def rise_of(self, report: EpochReport, metric: str, window: int) -> float | None:
+        """How much a metric rose in the `window` epochs before `report`; None when it cannot be told."""
+        before = next((each for each in self.reports if each.epoch == report.epoch - window), None)
+        if before is None or metric not in before.metrics or metric not in report.metrics:
+            return None
+        return report.metrics[metric] - before.metrics[metric]
+
     def fall_of(self, report: EpochReport, term: str, window: int) -> float | None:
         """By which share of its size the loss of `term` fell in `window` epochs; None when it cannot be told.
 

@@ -62,7 +62,8 @@ class ClassCollapse(Stopping):
     slow: Fraction = 0.05
     """A fall of less than this share within the window is slow: judged by where it leads."""
     reach: Fraction = 0.2
-    """A slow loss stands still when at its pace it would fall by less than this share in all epochs that are left."""
+    """A slow loss stands still when at its pace it would fall by less than this share in all epochs that are left, and
+    macro-F1 has not risen by more than `margin` within the window."""
     flat: Fraction = 0.01
     """Spread (sd over recordings) of the predicted probabilities under which the output counts as constant."""
     flat_patience: Epochs = 3

@@ -414,6 +414,18 @@ def test_a_slow_loss_is_judged_by_where_it_leads() -> None:
     assert first_stop_of(12, 0.03) is None
 
 
+@pytest.mark.parametrize(("rise", "stop"), [(0.0, 5), (0.006, 5), (0.007, None)])
+def test_a_slow_run_whose_score_rises_is_left_alone(rise: float, stop: int | None) -> None:
+    """Below the majority's score all the way; three epochs' rise of 0.021 is more than the margin, 0.018 is not."""
+    reports = [epoch(number, f1=0.02 + rise * number, loss=1.0 - 0.01 * (number - 1)) for number in range(1, 9)]
+    found = [
+        number
+        for number in range(1, 9)
+        if any(each.level == "stop" for each in judge(reports[:number], DEFAULT, BASELINES, 20))
+    ]
+    assert found[:1] == ([] if stop is None else [stop])
+
+
 def test_the_sentence_of_a_slow_loss_says_where_it_leads() -> None:
     reports = [collapsed(number, loss=1.0 - 0.01 * (number - 1)) for number in range(1, 6)]
     (verdict,) = (found for found in judge(reports, DEFAULT, BASELINES, 20) if found.level == "stop")
