@@ -37,7 +37,9 @@ def test_the_keys_it_mentions_can_be_uncommented(folder: Path) -> None:
     text = (folder / "my.yaml").read_text(encoding="utf-8")
     (folder / "results" / "phase1").mkdir(parents=True)
     (folder / "results" / "phase1" / "study.db").touch()
-    for key, line in module.MORE.items():
+    told = {key: line for key, line in module.MORE.items() if f"\n{key}:" not in text}
+    assert len(told) >= len(module.MORE) - 1
+    for key, line in told.items():
         assert f"# {line}\n" in text
         text = text.replace(f"# {line}\n", f"{line}\n")
         assert key in parse(line, "x").data
