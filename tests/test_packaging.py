@@ -120,7 +120,7 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     # What speaks to PostgreSQL, or reads sounds and images, is imported only by whoever uses it.
     extras = project["optional-dependencies"]
-    used = ("postgresql", "audio", "images", "timm")
+    used = ("postgresql", "sounds", "images", "timm")
     wanted = [*project["dependencies"], *(one for name in used for one in extras[name])]
     declared = {requirement.split(">")[0].split("[")[0].lower() for requirement in wanted}
     homes = packages_distributions()

@@ -20,7 +20,7 @@ NAMED: Final = ("torch", "ray", "optuna")
 """Packages whose versions are said also when all is well."""
 EXTRAS: Final[Mapping[str, str]] = {
     "postgresql": "a study in PostgreSQL, which several drivers share",
-    "audio": "the task that reads sounds",
+    "sounds": "the task that reads sounds",
     "images": "the task that reads images",
     "timm": "other backbones for images",
     "benchmarks": "measuring against published tables",

@@ -28,7 +28,7 @@ def load_sounds(data: SimulatedCalls | RecordedSounds, *, folder: Path) -> Class
     Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense, MissingExtra where the
     packages that read sounds are not installed.
     """
-    need("audio", "librosa", "soundfile")
+    need("sounds", "librosa", "soundfile")
     return _simulated(data) if isinstance(data, SimulatedCalls) else _recorded(data, folder)
 
 

@@ -10,13 +10,13 @@ from core.models.image import build_backbone
 
 
 def test_what_is_installed_is_not_missed() -> None:
-    need("audio", "json", "math")
+    need("sounds", "json", "math")
 
 
 def test_what_is_missing_is_told_with_what_to_install() -> None:
     with pytest.raises(MissingExtra) as caught:
-        need("audio", "json", "no_such_module")
-    assert str(caught.value) == "no_such_module is not installed, which this needs: pip install 'abr-tune[audio]'"
+        need("sounds", "json", "no_such_module")
+    assert str(caught.value) == "no_such_module is not installed, which this needs: pip install 'abr-tune[sounds]'"
 
 
 def test_a_command_ends_with_4() -> None:
