@@ -34,7 +34,7 @@ def digits() -> Measured:
 
 def collapse_recipe() -> Measured:
     """The collapse recipe collapses, and is stopped for the class it names by epoch 6 (here without ranking)."""
-    words = ["--trials", "1", "--set", "pruner=none", "--set", "audit=0", "--set", "confirm=null", "--name", "recipe"]
+    words = ["--trials", "1", "--set", "pruner=none", "--set", "audit=0", "--name", "recipe"]
     answer = abr_tune("run", str(CATARACT), "--out", str(RESULTS), *words, cwd=ROOT)
     [recipe] = json.loads(abr_tune("trials", "recipe", "--out", str(RESULTS), "--json", cwd=ROOT).stdout)
     stopped = recipe["state"] == "pruned" and recipe["pruned_by"] == "literal_zero_f1" and recipe["epochs"] <= 6
@@ -80,8 +80,8 @@ def own_folder() -> Measured:
     space.write_text("\n".join(changed) + "\n", encoding="utf-8")
     differ = sum(one != other for one, other in zip(lines, changed, strict=True))
     answer = abr_tune(
-        "run", str(space), "--out", str(RESULTS), "--trials", "4", "--set", "train.epochs=2", "--set", "confirm=null",
-        "--set", "gate=null", "--set", "health=null", "--set", "pruner=none", "--name", "own", cwd=ROOT,
+        "run", str(space), "--out", str(RESULTS), "--trials", "4", "--set", "train.epochs=2", "--set", "confirm={top: 1, seeds: 1}",
+        "--set", "gate={}", "--set", "health={}", "--set", "pruner=none", "--name", "own", cwd=ROOT,
     )  # fmt: skip
     best = json.loads((RESULTS / "own" / "summary.json").read_text(encoding="utf-8")).get("best") or {}
     text = (
