@@ -80,7 +80,8 @@ def own_folder() -> Measured:
     space.write_text("\n".join(changed) + "\n", encoding="utf-8")
     differ = sum(one != other for one, other in zip(lines, changed, strict=True))
     answer = abr_tune(
-        "run", str(space), "--out", str(RESULTS), "--trials", "4", "--set", "train.epochs=2", "--set", "confirm={top: 1, seeds: 1}",
+        "run", str(space), "--out", str(RESULTS), "--trials", "4", "--set", "train.epochs=2",
+        "--set", "confirm={top: 1, seeds: 1}",
         "--set", "gate={}", "--set", "health={}", "--set", "pruner=none", "--name", "own", cwd=ROOT,
     )  # fmt: skip
     best = json.loads((RESULTS / "own" / "summary.json").read_text(encoding="utf-8")).get("best") or {}
