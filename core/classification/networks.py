@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.classification.batches import ClassBatch, MixedClasses
+from core.classification.options import Part
 from core.classification.outputs import ClassOutputs
 from core.data.images.views import show
-
-Part = Literal["backbone", "head"]
 
 
 def read(batch: ClassBatch, one: Callable[[ClassBatch], Tensor]) -> Tensor:

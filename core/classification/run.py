@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from core.classification.batches import Augmentation, Change, ClassBatch, as_batch
@@ -19,19 +18,20 @@ from core.classification.dataset import ClassifierDataset, pooled
 from core.classification.options import HEADLINE, TERMS, ClassifierOptions
 from core.classification.scores import scores, trivial
 from core.classification.weights import About, probabilities
-from core.config import BalanceOptions, MetricReached, WeightingOptions
+from core.config import BalanceOptions, WeightingOptions
 from core.data.augment import rare_classes
-from core.data.balancing import class_shares, class_weights, presence, sampling_probabilities
+from core.data.balancing import class_weights, warn_of_double_counting
+from core.data.draws import draw_signals, drawing, drawn_shares, draws, own_draw_signals
 from core.data.labelled import Labelled
 from core.losses.class_term import CLASS, ClassSettings, settings_of
 from core.losses.multitask import MultiTaskLoss
 from core.losses.recall import RecentRecall
 from core.metrics import with_skill
-from core.schedules import Sampling
 from core.training.device import Compute, compute_for
 from core.training.ema import Ema
+from core.training.identity import identity
 from core.training.optim import build_optimizer, steps_per_epoch
-from core.training.phases import Span
+from core.training.phases import Span, conditions, samplings
 from core.training.run import Evaluation, Learner, Run
 from core.training.seeds import torch_seed
 from core.training.start import begin_from
@@ -92,15 +92,11 @@ def build_run(
     )
     parts = [_part(setting, fold) for fold in range(len(data.folds))]
     begun = None if start is None else begin_from(start, [part.network for part in parts])
-    samplings = tuple(dict.fromkeys(span.sampling for span in phases if span.sampling is not None))
+    warn_of_double_counting(balance)
+    labels = [train.class_index for train in data.trains()]
+    drawn: dict[str, Any] = {"names": data.class_names, "batch_size": options.batch_size}
     return Run(
-        identity={
-            # A checkpoint goes on on any device.
-            "options": options.model_dump(mode="json", by_alias=True, exclude={"device"}),
-            "seed": seed,
-            "data": data.fingerprint,
-            **({} if begun is None else {"start": begun.sha256}),
-        },
+        identity=identity(options, seed=seed, fingerprint=data.fingerprint, begun=begun, plan=options.phases.plan),
         seed=seed,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -112,12 +108,13 @@ def build_run(
         learners=tuple(_learner(setting, part) for part in parts),
         evaluate=_evaluator(parts, data, _about(recipe, options, data, seed=seed)),
         watch=options.watch,
-        watched=_watched(options, phases),
+        watched=conditions(phases, options.augment.mixup.after),
         schedules=options.schedules,
         stopping=options.stopping,
-        signals_of={sampling: _draw_signals(options, _drawing(balance, sampling), data) for sampling in samplings},
-        signals=(_draw_signals(options, balance, data) if _draws(balance, data.folds[0].train) is not None else {})
-        | ({} if begun is None else begun.signals),
+        signals_of={
+            sampling: draw_signals(labels, drawing(balance, sampling), **drawn) for sampling in samplings(phases)
+        },
+        signals=own_draw_signals(labels, balance, **drawn) | ({} if begun is None else begun.signals),
     )
 
 
@@ -135,6 +132,7 @@ def _part(setting: _Setting, fold: int) -> _Part:
     train, val = setting.data.folds[fold].train, setting.data.folds[fold].val
     names = train.class_names
     weights_K = class_weights(train.counts(), balance, names=names).to(device)
+    shares_K = drawn_shares(train.class_index, balance, names=names)
     # Drawn on the processor: the first weights are the same on every device.
     torch.manual_seed(torch_seed(setting.seed, "init", fold=fold))
     return _Part(
@@ -143,7 +141,7 @@ def _part(setting: _Setting, fold: int) -> _Part:
         loss=MultiTaskLoss(
             {"class": CLASS},
             weights={"class": 1.0},
-            settings=ClassSettings(**settings_of(options.loss, weights_K, _shares(balance, train).tolist())),
+            settings=ClassSettings(**settings_of(options.loss, weights_K, shares_K.tolist())),
             weighting=WeightingOptions(),
             recall=RecentRecall(balance, len(names)) if balance.scheme == "dynamic" else None,
             class_names=names,
@@ -170,11 +168,10 @@ def _learner(setting: _Setting, part: _Part) -> Learner:
             _groups(part.network), options.optimizer, parts=parts, rates={**paced, **options.optimizer.lr_of}
         ),
         examples=part.train,
-        draw_N=_draws(balance, train),
+        draw_N=draws(train.class_index, balance, names=train.class_names),
         draws_of={
-            span.sampling: _draws(_drawing(balance, span.sampling), train)
-            for span in phases
-            if span.sampling is not None
+            sampling: draws(train.class_index, drawing(balance, sampling), names=train.class_names)
+            for sampling in samplings(phases)
         },
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.optimizer.warmup_epochs),
@@ -191,37 +188,6 @@ def _groups(network: nn.Module) -> dict[str, list[nn.Parameter]]:
     for parameter in network.parameters():
         groups["no_decay" if parameter.ndim < 2 else "decay"].append(parameter)
     return groups
-
-
-def _drawing(balance: BalanceOptions, sampling: Sampling) -> BalanceOptions:
-    return balance.model_copy(update={"sampling": sampling})
-
-
-def _draws(balance: BalanceOptions, train: Labelled) -> NDArray[np.float64] | None:
-    """(N,) probabilities where examples are drawn, None where each comes once an epoch."""
-    if balance.sampling == "natural" and not balance.sampling_fractions:
-        return None
-    return sampling_probabilities(train.class_index, balance, names=train.class_names)
-
-
-def _shares(balance: BalanceOptions, train: Labelled) -> NDArray[np.float64]:
-    """(K,) expected share of each class among what is drawn."""
-    draw_N = sampling_probabilities(train.class_index, balance, names=train.class_names)
-    return class_shares(train.class_index, draw_N, len(train.class_names))
-
-
-def _draw_signals(options: ClassifierOptions, balance: BalanceOptions, data: ClassifierDataset) -> dict[str, float]:
-    """`draw_share/<CLASS>` and `in_batch/<CLASS>`: expected share of the draws, chance to be in a batch, over folds."""
-    shares = [_shares(balance, train) for train in data.trains()]
-    share_K = np.mean(shares, axis=0)
-    chance_K = np.mean([presence(each, options.batch_size) for each in shares], axis=0)
-    found = {f"draw_share/{name}": float(share) for name, share in zip(data.class_names, share_K, strict=True)}
-    return found | {f"in_batch/{name}": float(chance) for name, chance in zip(data.class_names, chance_K, strict=True)}
-
-
-def _watched(options: ClassifierOptions, phases: Sequence[Span]) -> tuple[MetricReached, ...]:
-    found = [options.augment.mixup.after, *(span.until for span in phases)]
-    return tuple({str(condition): condition for condition in found if condition is not None}.values())
 
 
 def _about(recipe: Recipe, options: ClassifierOptions, data: ClassifierDataset, *, seed: int) -> About:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.config import BalanceOptions, BalanceScheme, Clamp
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Scheme = Callable[[Floats, BalanceOptions], Floats]
@@ -179,6 +182,14 @@ def class_shares(class_N: NDArray[np.int64], probability_N: Floats, classes: int
     labelled_N = class_N >= 0
     share_K = np.bincount(class_N[labelled_N], weights=probability_N[labelled_N], minlength=classes)
     return share_K.astype(np.float64)
+
+
+def warn_of_double_counting(options: BalanceOptions) -> None:
+    """Say in the log that class weights and sampling both make up for how rare a class is, where they do."""
+    if options.counts_twice:
+        log.warning(
+            "balanced sampling and class weights by count (%s) together correct for frequency twice", options.scheme
+        )
 
 
 def presence(share_K: Floats, batch_size: int) -> Floats:

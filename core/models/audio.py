@@ -55,6 +55,18 @@ class AudioCNN(nn.Module):
         return logits_BK
 
 
+class Positions(nn.Module):
+    """Learnt vectors that say where each patch lies."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.position_LD = nn.Parameter(0.02 * torch.randn(count, width))
+
+    def forward(self, tokens_BLD: Tensor) -> Tensor:
+        """(B, L, D) -> the same shape."""
+        return tokens_BLD + self.position_LD
+
+
 class AudioViT(nn.Module):
     """A vision transformer, Dosovitskiy et al. 2021 (2010.11929), pre-norm, on patches of coefficients and frames.
 
@@ -78,7 +90,7 @@ class AudioViT(nn.Module):
             raise ValueError(f"features of {rows} x {columns} are smaller than a patch of {patch[0]} x {patch[1]}")
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
         count = (rows // patch[0]) * (columns // patch[1])
-        self.position_LD = nn.Parameter(0.02 * torch.randn(count, width))
+        self.positions = Positions(count, width)
         layer = nn.TransformerEncoderLayer(
             width, heads, 2 * width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
@@ -87,7 +99,7 @@ class AudioViT(nn.Module):
 
     def forward(self, x_BAML: Tensor) -> Tensor:
         """(B, A, M, L) -> logits (B, K)."""
-        tokens_BLD = self.patches(x_BAML).flatten(2).transpose(1, 2) + self.position_LD
+        tokens_BLD = self.positions(self.patches(x_BAML).flatten(2).transpose(1, 2))
         logits_BK: Tensor = self.head(self.body(tokens_BLD).mean(1))
         return logits_BK
 

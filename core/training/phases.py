@@ -116,6 +116,17 @@ def come(plan: Sequence[Span], reached: Mapping[str, int]) -> tuple[Span, ...]:
     return tuple(found)
 
 
+def samplings(phases: Sequence[Span]) -> tuple[Sampling, ...]:
+    """How phases draw that do not draw as everywhere."""
+    return tuple(dict.fromkeys(span.sampling for span in phases if span.sampling is not None))
+
+
+def conditions(phases: Sequence[Span], *others: MetricReached | None) -> tuple[MetricReached, ...]:
+    """What phases and others wait for, each once."""
+    found = [*others, *(span.until for span in phases)]
+    return tuple({str(condition): condition for condition in found if condition is not None}.values())
+
+
 def phase_at(phases: Sequence[Span], epoch: int) -> Span:
     """The phase that epoch `epoch` belongs to."""
     return max((span for span in phases if span.first <= epoch), key=lambda span: span.first)

@@ -10,7 +10,7 @@ from core.models.image import build_backbone
 
 
 def test_what_is_installed_is_not_missed() -> None:
-    need("sounds", "json", "math")
+    assert need("sounds", "json", "math") is None  # type: ignore[func-returns-value]
 
 
 def test_what_is_missing_is_told_with_what_to_install() -> None:

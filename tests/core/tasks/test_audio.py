@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.classification.batches import ClassBatch
 from core.classification.dataset import ClassifierDataset
+from core.classification.run import build_run
 from core.data.audio.longtail import tail_counts
 from core.data.audio.simulated import kinds, sound, tail
 from core.data.check import DataMistakes
@@ -144,6 +145,28 @@ def test_each_model_reads_the_documents_features(kind: Any, size: Any) -> None:
     torch.testing.assert_close(model(x[:1]), logits[:1], atol=1e-5, rtol=1e-4)
     logits[0, 2].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
+def test_every_parameter_lies_in_one_part(calls: Path, kind: Any) -> None:
+    train = load(calls.parent, source=calls.name).folds[0].train
+    network = RECIPE.fresh(AudioOptions(model=AudioModelOptions(kind=kind)), train, {})
+    parts = network.parts()
+    found = [each for modules in parts.values() for module in modules for each in module.parameters()]
+    assert set(parts) == {"backbone", "head"}
+    assert len(found) == len(set(found)) == len(list(network.parameters()))
+
+
+def test_phases_in_another_order_are_another_run(calls: Path) -> None:
+    data = load(calls.parent, source=calls.name)
+    free, held = {"until": {"share": 0.5}}, {"frozen": ["backbone"], "until": {"share": 0.5}}
+    first, other = (
+        build_run(RECIPE, AudioOptions(phases={"plan": plan}), data, seed=1).identity
+        for plan in ({"a": free, "b": {}}, {"b": free, "a": {}})
+    )
+    assert first != other
+    assert first == build_run(RECIPE, AudioOptions(phases={"plan": {"a": free, "b": {}}}), data, seed=1).identity
+    assert first != build_run(RECIPE, AudioOptions(phases={"plan": {"a": held, "b": {}}}), data, seed=1).identity
 
 
 def test_a_transformer_knows_where_it_looks() -> None:
