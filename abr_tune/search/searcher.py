@@ -176,9 +176,10 @@ class _Bridge:
 
     def stop(self) -> None:
         """Hear nothing any more, and end the workers: their last checkpoints are on disk, no epoch is waited for."""
-        if self._keys and self.error is None:
-            self._guarded(self.source.stopped, None)
-        self.closed = True
+        with self._lock:  # whoever waits for it meanwhile finds that nobody listens
+            if self._keys and self.error is None:
+                self._guarded(self.source.stopped, None)
+            self.closed = True
         trials = self.controller.get_trials() if self.controller is not None else ()
         actors = [actor for trial in trials if (actor := trial.temporary_state.ray_actor) is not None]
         # A Ray that is dying itself, of the same signal, may never answer.
@@ -192,6 +193,8 @@ class _Bridge:
 
     def _guarded(self, call: Callable[[], R], otherwise: R) -> R:
         with self._lock:
+            if self.closed:
+                return otherwise
             try:
                 return call()
             except Exception as error:  # noqa: BLE001 - raised again by run_on_ray; Ray would lose its type
