@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.classification.batches import ClassBatch, MixedClasses
 from core.classification.options import Part
@@ -46,15 +48,30 @@ class ImageNetwork(nn.Module):
 
     As long as the backbone is as it came, its features of every view are known and it is not run: training the
     read-out alone then costs next to nothing. MixUp mixes these features; later it mixes pixels.
+
+    With `keep_statistics` batch normalisation uses the pretrained statistics in training as well; its scales and shifts
+    are trained either way.
     """
 
     trained: Tensor
 
-    def __init__(self, backbone: nn.Module, *, features: int, num_classes: int, dropout: float) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, features: int, num_classes: int, dropout: float, keep_statistics: bool
+    ) -> None:
         super().__init__()
+        self.keep_statistics = keep_statistics
         self.backbone = backbone
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
         self.register_buffer("trained", torch.tensor(False))
+
+    def train(self, mode: bool = True) -> Self:
+        """Into training mode, all but what keeps its statistics."""
+        super().train(mode)
+        if self.keep_statistics:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, batch: ClassBatch) -> ClassOutputs:
         """Logits for the examples of `batch`, in the first view each of them has; its labels are not read."""

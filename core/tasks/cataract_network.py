@@ -26,7 +26,13 @@ def _fresh(options: CataractOptions, train: Labelled, reading: Mapping[str, Any]
 
 def _network(options: CataractOptions, name: str, num_classes: int, *, pretrained: bool) -> ImageNetwork:
     backbone = build_backbone(name, pretrained=pretrained)
-    return ImageNetwork(backbone, features=backbone.features, num_classes=num_classes, dropout=options.model.dropout)
+    return ImageNetwork(
+        backbone,
+        features=backbone.features,
+        num_classes=num_classes,
+        dropout=options.model.dropout,
+        keep_statistics=options.model.batch_norm == "kept",
+    )
 
 
 def rebuilt(about: About) -> nn.Module:

@@ -71,6 +71,9 @@ class ImageModelOptions(Options):
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of features dropped before the read-out."""
+    batch_norm: Literal["kept", "batch"] = "kept"
+    """Statistics of batch normalisation in a backbone that is trained. kept: the pretrained ones; batch: those of each
+    batch, which are mostly chance in batches below about 16 and undo what was pretrained."""
 
 
 class CataractOptions(ClassifierOptions):

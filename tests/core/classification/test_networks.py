@@ -60,8 +60,8 @@ def made() -> tuple[Small, Labelled]:
     )
 
 
-def network_of(backbone: Small) -> ImageNetwork:
-    return ImageNetwork(backbone, features=4, num_classes=2, dropout=0.0)
+def network_of(backbone: Small, *, keep: bool = False) -> ImageNetwork:
+    return ImageNetwork(backbone, features=4, num_classes=2, dropout=0.0, keep_statistics=keep)
 
 
 def data_of(table: Labelled) -> ClassifierDataset:
@@ -69,8 +69,8 @@ def data_of(table: Labelled) -> ClassifierDataset:
     return dataset([divided(table, options)], options, reading={"backbone": "small"})
 
 
-def recipe_of(backbone: Small) -> Recipe:
-    return Recipe(task="small", fresh=lambda *_: network_of(backbone), change=lambda *_: one_view)
+def recipe_of(backbone: Small, *, keep: bool = False) -> Recipe:
+    return Recipe(task="small", fresh=lambda *_: network_of(backbone, keep=keep), change=lambda *_: one_view)
 
 
 def test_known_features_are_what_the_backbone_would_say() -> None:
@@ -104,6 +104,21 @@ def test_a_frozen_backbone_is_not_run_and_after_the_boundary_it_is(tmp_path: Pat
     assert backbone.runs > 0
     moved = [name for name, tensor in backbone.state_dict().items() if not torch.equal(tensor, before[name])]
     assert set(moved) == set(before)
+
+
+def test_kept_statistics_do_not_move_while_the_weights_around_them_do(tmp_path: Path) -> None:
+    """And what is trained is the network that is scored: batches do not see themselves."""
+    backbone, table = made()
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    options = CataractOptions(epochs=2, batch_size=2, phases={"preset": "head_first", "boundaries": [0.5]})
+    run = build_run(recipe_of(backbone, keep=True), options, data_of(table), seed=1)
+    list(train(run, tmp_path))
+    same = {name for name, tensor in backbone.state_dict().items() if torch.equal(tensor, before[name])}
+    assert same == {"body.1.running_mean", "body.1.running_var", "body.1.num_batches_tracked"}
+    network = run.learners[0].network
+    batch = as_batch(table).view(torch.zeros(24, dtype=torch.int64))
+    trained = network.train()(batch).class_logits_BK
+    torch.testing.assert_close(trained, network.eval()(batch).class_logits_BK)
 
 
 def test_once_trained_the_known_features_are_forgotten() -> None:
