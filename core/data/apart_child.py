@@ -49,14 +49,16 @@ def main(kind: Kind, memory: int, seconds: int, files: Sequence[Path]) -> None:
 
 def limit(memory: int, seconds: int) -> None:
     """Lets this process take so many bytes of memory and seconds; it leaves no core file and ends with its parent."""
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_CORE, 0),
+    # At a hard limit of seconds the system sends SIGKILL, as for want of memory; at a soft one SIGXCPU, which says why.
+    longest = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    for what, soft, hard in (
+        (resource.RLIMIT_AS, memory, memory),
+        (resource.RLIMIT_FSIZE, memory, memory),
+        (resource.RLIMIT_CPU, seconds, longest),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         with suppress(ValueError, OSError):  # a stricter limit is set already, or the system knows none
-            resource.setrlimit(what, (most, most))
+            resource.setrlimit(what, (soft, hard))
     if sys.platform == "linux":
         import ctypes
         import signal
