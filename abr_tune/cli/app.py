@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from abr_tune.cli.bank import bank
@@ -24,17 +26,26 @@ from abr_tune.cli.stop import stop
 from abr_tune.cli.train import train
 from abr_tune.cli.validate import validate
 from abr_tune.cli.verify import verify
-from abr_tune.cli.version import version
+from abr_tune.cli.version import show_version, version
 
 app = typer.Typer(
     name="abr-tune",
-    help="Search training configurations that do not collapse: one YAML file in, a confirmed best configuration out.",
     epilog="Start with: abr-tune init my.yaml, then abr-tune validate my.yaml, then abr-tune run my.yaml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the versions and exit.")
+    ] = False,
+) -> None:
+    """Search training configurations that do not collapse: one YAML file in, a confirmed best configuration out."""
+
 
 for command in (
     init,

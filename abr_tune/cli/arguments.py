@@ -36,7 +36,9 @@ TrustCode = Annotated[
 ]
 
 
-def refuse_address(executor: Literal["ray", "inline"], address: str | None) -> None:
-    """Raise `UserError` for a cluster given to trainings that stay in this process."""
+def refuse_beside_inline(executor: Literal["ray", "inline"], address: str | None, jobs: int | None) -> None:
+    """Raise `UserError` for a cluster, or several at a time, given to trainings that stay in this process."""
     if executor == "inline" and address is not None:
         raise UserError("--executor inline trains in this process, --address on a Ray cluster: leave one of them out")
+    if executor == "inline" and (jobs or 1) > 1:
+        raise UserError(f"--executor inline trains one at a time, not --jobs {jobs}: leave one of them out")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Address, Executor, Jobs, Overrides, TrustCode, refuse_address
+from abr_tune.cli.arguments import Address, Executor, Jobs, Overrides, TrustCode, refuse_beside_inline
 
 
 def bank(
@@ -45,7 +45,7 @@ def bank(
     from abr_tune.bank.record import record
     from abr_tune.plan.load import load_plan
 
-    refuse_address(executor, address)
+    refuse_beside_inline(executor, address, jobs)
     plan = load_plan(file, overrides=overrides or (), trust_code=trust_code)
     raise typer.Exit(
         record(

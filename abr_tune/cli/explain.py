@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Executor, Jobs, Json, Out, Run, TrustCode
+from abr_tune.cli.arguments import Executor, Jobs, Json, Out, Run, TrustCode, refuse_beside_inline
 from abr_tune.cli.document import echo_json
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def explain(
     from abr_tune.runs import RunFolder, find_run, sole_driver
     from abr_tune.stages.folder import one_search
 
+    refuse_beside_inline(executor, None, jobs)
     folder = RunFolder(one_search(find_run(run, out)))
     console = stderr_console()
     means = Means(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abr_tune.cli.again import typed_again
-from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode, refuse_address
+from abr_tune.cli.arguments import Address, Executor, Jobs, Json, Out, Overrides, TrustCode, refuse_beside_inline
 from abr_tune.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(
     from abr_tune.plan.load import load_plan
     from abr_tune.plan.stages import Arguments, Stages, load_stages, names_stages
 
-    refuse_address(executor, address)
+    refuse_beside_inline(executor, address, jobs)
     plan: Plan | Stages
     if names_stages(file):
         _refuse_shared(storage, join=join)

@@ -10,6 +10,13 @@ import typer
 from abr_tune import __version__
 
 
+def show_version(asked: bool) -> None:
+    """`abr-tune --version`: as `abr-tune version`."""
+    if asked:
+        version()
+        raise typer.Exit
+
+
 def version() -> None:
     """Print the versions of abr-tune and of the libraries it stands on."""
     typer.echo(f"abr-tune {__version__}")
