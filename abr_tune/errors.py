@@ -19,7 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from core.extras import MissingExtra
+from core.extras import Missing
 
 
 class Exit(IntEnum):
@@ -123,12 +123,12 @@ def _misplaced(fault: Exception) -> UserError | None:
 def unforeseen(fault: Exception, log: str, folder: Path | None = None) -> AbrTuneError:
     """What a command ends with when something was raised that is no message of ours.
 
-    A full disk or a package that only some tasks need is nobody's fault, and a folder where a file is asked for is a
+    A full disk, or something that only some tasks need, is nobody's fault, and a folder where a file is asked for is a
     mistake of the user's.
 
     `folder` is where it writes, if that is known.
     """
-    missing = next((each for each in chain_of(fault) if isinstance(each, MissingExtra)), None)
+    missing = next((each for each in chain_of(fault) if isinstance(each, Missing)), None)
     if missing is not None:
         return EnvironmentFault(str(missing))
     misplaced = None if folder is not None else _misplaced(fault)

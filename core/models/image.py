@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from core.extras import need
+from core.extras import MissingWeights, need
 
 CENTRE: Final = 127.0
 HALF: Final = 128.0
@@ -59,7 +61,11 @@ def _lite_weights() -> dict[str, Tensor]:
 
 
 class Timm(nn.Module):
-    """A model of the timm library by its name; its pretrained weights are fetched where they are not there yet."""
+    """A model of the timm library by its name; its pretrained weights are fetched where they are not there yet.
+
+    Raises ValueError for a model that timm does not know or has no weights of, MissingWeights where they cannot be
+    fetched, MissingExtra without timm.
+    """
 
     mean_311: Tensor
     sd_311: Tensor
@@ -69,22 +75,47 @@ class Timm(nn.Module):
         need("timm", "timm")
         import timm
 
-        self.body = timm.create_model(name, pretrained=pretrained, num_classes=0)
-        self.features = int(self.body.num_features)
+        refuse_unknown(name, timm.list_models(), timm.list_pretrained() if pretrained else None)
+        try:
+            self.body = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        except OSError as fault:
+            raise MissingWeights(f"{TIMM}{name}", str(fault)) from fault
+        self.features = int(self.body.head_hidden_size)
         config = timm.data.resolve_data_config({}, model=self.body)
+        self.side = int(config["input_size"][-1]) if self.body.pretrained_cfg.get("fixed_input_size") else None
         for key, value in (("mean_311", config["mean"]), ("sd_311", config["std"])):
             self.register_buffer(key, 255 * torch.tensor(value)[:, None, None], persistent=False)
 
     def forward(self, pixels_B3PP: Tensor) -> Tensor:
-        """(B, 3, P, P) from 0 to 255 -> (B, F)."""
+        """(B, 3, P, P) from 0 to 255 -> (B, F); raises ValueError where the network reads one size only, another."""
+        if self.side not in (None, pixels_B3PP.shape[-1]):
+            raise ValueError(f"this backbone reads images of {self.side} pixels a side: give data.size {self.side}")
         features_BF: Tensor = self.body((pixels_B3PP - self.mean_311) / self.sd_311)
         return features_BF
+
+
+def refuse_unknown(name: str, models: Sequence[str], pretrained: Sequence[str] | None) -> None:
+    """Raise ValueError for a model that is none of `models`, or, if asked, without weights among `pretrained`.
+
+    Names may carry what the weights were trained on: resnet10t, or resnet10t.c3_in1k.
+    """
+    model = name.partition(".")[0]
+    if model not in models:
+        near = get_close_matches(model, models, n=1, cutoff=0.6)
+        raise ValueError(f"timm has no model {model}" + "".join(f"; did you mean {TIMM}{each}?" for each in near))
+    if pretrained is None or name in pretrained:
+        return
+    found = [each for each in pretrained if each.partition(".")[0] == model]
+    if not found or name != model:
+        rather = "".join(f"; did you mean {TIMM}{each}?" for each in get_close_matches(name, found, n=1, cutoff=0.0))
+        raise ValueError(f"timm has no pretrained weights of {name}{rather}")
 
 
 def build_backbone(name: str, *, pretrained: bool = True) -> EfficientNetLite | Timm:
     """The backbone called `efficientnet_lite0`, or `timm:NAME`.
 
-    Raises ValueError for another name, MissingExtra where the package it needs is not installed.
+    Raises ValueError for another name, MissingExtra where the package it needs is not installed, MissingWeights where
+    its weights are not there and cannot be fetched.
     """
     if name == BUILT_IN:
         return EfficientNetLite(pretrained=pretrained)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +43,43 @@ def middle(file: Path) -> list[int]:
         (filled("RGBA", (200, 100, 50, 51)), [40, 20, 10]),
         (filled("LA", (100, 255)), [100, 100, 100]),
         (filled("P", 0), [0, 0, 0]),
+        (Image.fromarray(np.full((48, 64), 0.5, np.float32)), [128, 128, 128]),
         (Image.fromarray(np.full((48, 64), 65_535, np.uint16)), [255, 255, 255]),
         (Image.fromarray(np.full((48, 64), 257 * 100, np.uint16)), [100, 100, 100]),
     ],
-    ids=["rgb", "grey", "bits", "opaque", "clear", "veil", "grey with alpha", "palette", "16 bits", "16 bits, grey"],
-)
+    ids=[
+        "rgb", "grey", "bits", "opaque", "clear", "veil", "grey with alpha", "palette", "fractions", "16 bits",
+        "16 bits, grey",
+    ],
+)  # fmt: skip
 def test_a_colour_comes_through(tmp_path: Path, image: Image.Image, colour: list[int]) -> None:
-    assert middle(saved(tmp_path, image)) == colour
+    assert middle(saved(tmp_path, image, "a.tif" if image.mode == "F" else "a.png")) == colour
+
+
+def test_colours_for_printing_are_shown_as_they_look(tmp_path: Path) -> None:
+    """No cyan, all of magenta and yellow is red."""
+    for name in ("a.jpg", "a.tif"):
+        assert middle(saved(tmp_path, filled("CMYK", (0, 255, 255, 0)), name)) == [255, 0, 0]
+
+
+def test_sixteen_bits_of_three_colours(tmp_path: Path) -> None:
+    """Pillow cannot write such a file; it is put together by hand, of 48 rows of 64 pixels."""
+    rows = b"".join(b"\0" + struct.pack(">HHH", 257 * 200, 257 * 100, 257 * 50) * 64 for _ in range(48))
+    header = struct.pack(">IIBBBBB", 64, 48, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    file = tmp_path / "a.png"
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    )
+    assert middle(file) == [200, 100, 50]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
+def test_of_several_pictures_the_first_is_read(tmp_path: Path, name: str) -> None:
+    first, second = filled("RGB", (255, 0, 0)), filled("RGB", (0, 255, 0))
+    red, green, blue = middle(saved(tmp_path, first, name, save_all=True, append_images=[second], lossless=True))
+    assert (red, green, blue) == (255, 0, 0)
 
 
 def test_a_palette_with_a_transparent_colour_lies_on_black(tmp_path: Path) -> None:
