@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -74,6 +73,8 @@ class Cluster:
         self._fault: BaseException | None = None
         self._ready = threading.Event()
         self._over = threading.Event()
+        self._turn = threading.Lock()
+        """Held while one of Ray's servers is started, and when it is over."""
         self._keeper = threading.Thread(target=self._keep, name="ray", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,7 +101,8 @@ class Cluster:
     def __exit__(self, *_error: object) -> None:
         """Put Ray away within seconds: what does not end by itself is ended."""
         with undisturbed():
-            self._over.set()
+            with self._turn:
+                self._over.set()
             # Nothing is lost with a Ray that is still starting.
             self._keeper.join(SECONDS_TO_SHUT_DOWN if self._ready.is_set() else SECONDS_TO_STOP_STARTING)
             if self._keeper.is_alive():
@@ -207,10 +209,33 @@ class Cluster:
             if self._address is None:
                 here.enter_context(marking())
                 here.enter_context(_loopback())
-                here.enter_context(_apart())
+                here.enter_context(self._apart())
             ray.init(**settings)
         if self._jobs is None:
             self._jobs = room_for(self._resources, ray.cluster_resources())
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Ray's servers started in this context have process groups of their own; none is once it is over.
+
+        What a terminal sends to all of a command's processes (Ctrl-C, Ctrl-Z, its own end) reaches this process alone,
+        which ends them in order.
+        """
+        from ray._private import services
+
+        before = services.ConsolePopen
+
+        def start(*words: Any, **settings: Any) -> Any:
+            with self._turn:
+                if self._over.is_set():
+                    raise EnvironmentFault("it was put away while it started")
+                return before(*words, process_group=0, **settings)
+
+        services.ConsolePopen = start
+        try:
+            yield
+        finally:
+            services.ConsolePopen = before
 
 
 def room_for(resources: Resources, cluster: Mapping[str, float]) -> int:
@@ -241,23 +266,6 @@ def _loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Ray's servers started in this context have process groups of their own.
-
-    What a terminal sends to all of a command's processes (Ctrl-C, Ctrl-Z, its own end) reaches this process alone,
-    which ends them in order.
-    """
-    from ray._private import services
-
-    before = services.ConsolePopen
-    services.ConsolePopen = partial(before, process_group=0)
-    try:
-        yield
-    finally:
-        services.ConsolePopen = before
 
 
 def _require_token() -> None:

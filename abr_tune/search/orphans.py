@@ -96,8 +96,12 @@ def sweep() -> None:
 
 def end_processes() -> bool:
     """End whatever Ray started for this process, at once; whether it has ended."""
-    mine = this_process()
-    return _end([each for each in _own_processes() if _owner_of(each) == mine])
+    mine, until = this_process(), time.monotonic() + SECONDS_TO_DIE
+    # What one of them starts while they are looked for is found the next time.
+    while left := [each for each in _own_processes() if _owner_of(each) == mine]:
+        if not _end(left) or time.monotonic() > until:
+            return False
+    return True
 
 
 def scratch_place() -> Path:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from abr_tune import processes
-from abr_tune.processes import process, this_process
+from abr_tune.processes import Process, process, this_process
 from abr_tune.search import orphans
-from abr_tune.search.orphans import MARK, OWNER, PREFIX, find_orphans, make_scratch, marking, sweep
+from abr_tune.search.orphans import MARK, OWNER, PREFIX, end_processes, find_orphans, make_scratch, marking, sweep
 
 DRIVER = """
 import subprocess, sys
@@ -252,3 +252,23 @@ def test_the_mark_goes_with_the_context() -> None:
     with marking():
         assert marked()
     assert not marked()
+
+
+def test_what_is_started_while_processes_are_looked_for_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's raylet starts workers and agents whenever it likes."""
+    look, started = orphans._own_processes, []
+
+    def start() -> None:
+        with marking():
+            started.append(subprocess.Popen(["sleep", "60"]))
+
+    def looked() -> Iterator[Process]:
+        yield from look()
+        if len(started) == 1:
+            start()
+
+    monkeypatch.setattr(orphans, "_own_processes", looked)
+    start()
+    assert end_processes()
+    assert len(started) == 2
+    assert [each.wait(10) for each in started] == [-signal.SIGKILL] * 2
