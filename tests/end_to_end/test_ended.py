@@ -20,11 +20,11 @@ def test_inline(tmp_path: Path) -> None:
     tried = (("term", "starting"), ("int twice", "training"), ("terminal", "training"), ("hup", "confirming"))
     [row] = endings.inline(tmp_path, tried=tried, trials=3)
     assert row.times == 4
-    assert row.kept, row
+    assert row.kept, row.happened
 
 
 @pytest.mark.ray
 def test_under_ray(tmp_path: Path) -> None:
     [row] = endings.on_ray(tmp_path, tried=(("int", "starting"), ("terminal", "training")), trials=4)
     assert row.times == 2
-    assert row.kept, row
+    assert row.kept, row.happened
