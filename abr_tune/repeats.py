@@ -51,9 +51,9 @@ def paired_interval(first: Sequence[float], second: Sequence[float]) -> Interval
 
 
 def _t(quantile: float, freedom: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(quantile, freedom))
+    return float(stdtrit(freedom, quantile))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

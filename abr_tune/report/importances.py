@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from optuna import create_study, logging
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.search_space import intersection_search_space
 from optuna.trial import FrozenTrial, create_trial
 
@@ -66,6 +65,9 @@ def collapse_importances(trials: Sequence[FrozenTrial]) -> Importances:
 
 def _ped_anova(trials: Sequence[FrozenTrial], losses: Sequence[float], share: float, age: int) -> Importances:
     """Which settings set the `share` of trials with the smallest losses apart."""
+    # It imports scikit-learn: a second of every command, which a run of few trials never needs.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     logging.set_verbosity(logging.WARNING)
     study = create_study(direction="minimize")
     study.add_trials(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from abr_tune.console import clock
@@ -22,7 +23,7 @@ from abr_tune.report.epochs import class_shares, gradient_norms
 from abr_tune.report.levers import changed, collapse_said, slices, strands
 from abr_tune.report.outcomes import OUTCOMES, outcome
 from abr_tune.report.pareto import pareto_rows
-from abr_tune.report.scores import confusion, reliability
+from abr_tune.report.scores import class_rows, confusion, reliability
 from abr_tune.report.thinning import thinned
 from abr_tune.report.wording import number, percent
 
@@ -49,11 +50,8 @@ def render(data: ReportData, folder: str) -> str:
     drawn = {figure.id: figure for figure in (*_search(data), *_levers(data), *_training(data), *_front(data))}
     listed = thinned(data, data.trials, LISTED)
     scripts = [inline(figures.plotly_js()), asset("report.js")] if drawn else []
-    environment = Environment(
-        loader=PackageLoader("abr_tune.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"number": number, "clock": clock, "percent": percent, "next_of": overview.next_of}
-    return environment.get_template("report.html.j2").render(
+    taken_for = confusion(data)
+    return _template().render(
         data=data,
         state=data.summary.get("state", "not finished"),
         gate=data.summary.get("gate"),
@@ -69,7 +67,8 @@ def render(data: ReportData, folder: str) -> str:
         others=list(range(1, len(data.objectives))),
         references=tables.reference_rows(data),
         metrics=tables.metric_rows(data),
-        confusion=confusion(data),
+        confusion=taken_for,
+        by_class=() if taken_for is None else class_rows(taken_for),
         reliability=reliability(data),
         stops=tables.stop_rows(data),
         lowered=data.lowered,
@@ -90,6 +89,15 @@ def render(data: ReportData, folder: str) -> str:
         scripts=scripts,
         script_hashes=hashes(scripts),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("abr_tune.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": number, "clock": clock, "percent": percent, "next_of": overview.next_of}
+    return environment.get_template("report.html.j2")
 
 
 def _legend(data: ReportData) -> list[Mapping[str, Any]]:
