@@ -16,7 +16,7 @@ from benchmarks.checks import ROOT, Check, Measured, abr_tune
 
 CATARACT: Final = ROOT / "search_spaces" / "cataract.yaml"
 SECONDS: Final = 15 * 60
-"""What a search may take on two cores."""
+"""What a search and its table may take on two cores."""
 RESULTS: Final = Path(tempfile.mkdtemp(prefix="tasks-"))
 
 
@@ -24,11 +24,12 @@ def digits() -> Measured:
     """Real recordings in a long tail: the best of a search beats nothing and the documented remedy."""
     if not sounds.RECORDINGS.is_dir():
         return Measured(False, f"there are no recordings in {sounds.RECORDINGS}")
-    run, seconds = sounds.search(RESULTS, trials=None)
+    began = time.monotonic()
+    run, searched = sounds.search(RESULTS, trials=None)
     lines = sounds.table(run)
-    score = {line.name: line.scores["test/class/f1_macro"][0] for line in lines}
-    beats = all(score["best found"] > score[name] for name in sounds.COMPARED)
-    text = f"search {seconds:.0f} s (bar {SECONDS} s), tiny\n{sounds.printed(lines)}"
+    seconds = time.monotonic() - began
+    beats = all(sounds.beats(lines, name) for name in (sounds.MAJORITY, *sounds.COMPARED))
+    text = f"search {searched:.0f} s, with the table {seconds:.0f} s (bar {SECONDS} s), tiny\n{sounds.printed(lines)}"
     return Measured(beats and seconds <= SECONDS, text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from abr_tune.report.data import ReportData
@@ -13,6 +13,8 @@ from core.report import EpochReport
 SHARE: Final = "/share/"
 """Between the task and the class in the name of the share of recordings that were given a class."""
 NORM: Final = "grad_norm"
+NAMED: Final = 8
+"""Most classes whose shares are shown one by one; of more the largest, and the others together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,23 @@ class Traced:
 
 def class_shares(data: ReportData) -> tuple[Traced, ...]:
     """Share of the validation recordings given each class; empty for a task that does not report it."""
-    return tuple(_traced(data, lambda report: _after(SHARE, report.metrics)))
+    found = _traced(data, lambda report: _after(SHARE, report.metrics))
+    return tuple(replace(each, traces=_largest(each.traces)) for each in found)
+
+
+def _largest(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+    """The traces as they are, or the largest of many in their order and the sum of the others."""
+    if len(traces) <= NAMED:
+        return tuple(traces)
+    by_size = sorted(traces, key=lambda trace: -sum(trace.values))
+    kept = {trace.name for trace in by_size[: NAMED - 1]}
+    rest: dict[int, float] = {}
+    for trace in by_size[NAMED - 1 :]:
+        for epoch, value in zip(trace.epochs, trace.values, strict=True):
+            rest[epoch] = rest.get(epoch, 0.0) + value
+    epochs = sorted(rest)
+    others = Trace(f"{len(traces) - len(kept)} other classes", tuple(epochs), tuple(rest[epoch] for epoch in epochs))
+    return (*(trace for trace in traces if trace.name in kept), others)
 
 
 def gradient_norms(data: ReportData) -> tuple[Traced, ...]:

@@ -9,6 +9,8 @@ from typing import Any, Final
 from abr_tune.report.data import ReportData
 
 SPLITS: Final = {"test": "test", "val": "validation"}
+ROOMY: Final = 12
+"""Most classes for which every cell of a confusion matrix is written out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,25 @@ class ConfusionTable:
     split: str
     classes: tuple[str, ...]
     rows: tuple[ConfusionRow, ...]
+    trained: tuple[int, ...] = ()
+    """Examples of each class that the weights were trained on; empty where nobody says."""
+
+    @property
+    def dense(self) -> bool:
+        """Whether there are too many classes to write a count and a share into every cell."""
+        return len(self.classes) > ROOMY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRow:
+    """One class: how much of it was trained on, how much of it was found."""
+
+    name: str
+    trained: int | None
+    total: int
+    """Recordings it was looked for in."""
+    found: int
+    f1: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +88,32 @@ def confusion(data: ReportData) -> ConfusionTable | None:
         if found:
             rows = zip(found["classes"], found["counts"], strict=True)
             return ConfusionTable(
-                split, tuple(found["classes"]), tuple(ConfusionRow(truth, tuple(counts)) for truth, counts in rows)
+                split,
+                tuple(found["classes"]),
+                tuple(ConfusionRow(truth, tuple(counts)) for truth, counts in rows),
+                tuple(found.get("trained") or ()),
             )
     return None
+
+
+def class_rows(table: ConfusionTable) -> tuple[ClassRow, ...]:
+    """The classes that occur, those with the fewest training examples first, then those that are found the least.
+
+    F1 = 2 found / (recordings of the class + recordings taken for it).
+    """
+    taken = [sum(row.counts[index] for row in table.rows) for index in range(len(table.classes))]
+    rows = [
+        ClassRow(
+            name=row.truth,
+            trained=table.trained[index] if table.trained else None,
+            total=row.total,
+            found=row.counts[index],
+            f1=2 * row.counts[index] / (row.total + taken[index]),
+        )
+        for index, row in enumerate(table.rows)
+        if row.total
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.trained or 0, row.f1)))
 
 
 def reliability(data: ReportData) -> ReliabilityTable | None:

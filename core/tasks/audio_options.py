@@ -104,7 +104,7 @@ class AudioModelOptions(Options):
 
 
 class SpecAugmentOptions(Options):
-    """Masks on training features, Park et al. 2019 (1904.08779): stretches are replaced by the channel's mean."""
+    """Masks on training features, Park et al. 2019 (1904.08779): stretches are replaced by each coefficient's mean."""
 
     probability: Fraction = 0.0
     """Of a recording to be masked."""

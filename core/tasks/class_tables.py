@@ -8,11 +8,15 @@ from core.metrics.classes import ClassTable
 from core.tasks.task import Confusion, Reliability
 
 
-def confusion(table: ClassTable | None, names: Sequence[str]) -> Confusion | None:
-    """How often each true class was predicted as which; None where no class is predicted."""
+def confusion(table: ClassTable | None, names: Sequence[str], trained: Sequence[int] = ()) -> Confusion | None:
+    """How often each true class was predicted as which; None where no class is predicted.
+
+    `trained` are the examples of each class that the weights were trained on, where they are known.
+    """
     if table is None:
         return None
-    return Confusion(classes=tuple(names), counts=tuple(tuple(row) for row in table.counts_CC.tolist()))
+    counts = tuple(tuple(row) for row in table.counts_CC.tolist())
+    return Confusion(classes=tuple(names), counts=counts, trained=tuple(trained))
 
 
 def calibration(table: ClassTable | None) -> tuple[Reliability, ...]:

@@ -38,7 +38,10 @@ def evaluate(task: ClassifierTask, weights: Sequence[Path], data: ClassifierData
     everything = pooled(held_out)
     baseline = scores(trivial(trains, held_out), everything, split=split, rare=data.rare, fold_N=fold_N).values
     said = [_said(model, data, held_out) for model in models]
-    return _scored(said, everything, baseline, split=split, rare=data.rare, fold_N=fold_N)
+    trained = (
+        trains[0].counts().tolist() if len(trains) == 1 and models[0].about.fingerprint == data.fingerprint else ()
+    )
+    return _scored(said, everything, baseline, split=split, rare=data.rare, fold_N=fold_N, trained=trained)
 
 
 def evaluate_file(
@@ -81,6 +84,7 @@ def _scored(
     split: str,
     rare: Sequence[str],
     fold_N: NDArray[np.int64] | None = None,
+    trained: Sequence[int] = (),
 ) -> Together:
     def of(said_NK: Floats) -> Scores:
         found = with_skill(scores(said_NK, truth, split=split, rare=rare, fold_N=fold_N), baseline)
@@ -89,7 +93,7 @@ def _scored(
             metrics=found.values,
             baselines=baseline,
             absent=found.absent,
-            confusion=confusion(table, truth.class_names),
+            confusion=confusion(table, truth.class_names, trained),
             calibration=calibration(table),
         )
 

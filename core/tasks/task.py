@@ -28,6 +28,8 @@ class Confusion:
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     """One row for each true class, one column for each predicted one."""
+    trained: tuple[int, ...] = ()
+    """Examples of each class that the weights were trained on; empty where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from abr_tune.report.collapse import collapse_map
 from abr_tune.report.data import Importances
 from abr_tune.report.epochs import class_shares, gradient_norms
 from abr_tune.report.levers import scales, slices, strands
+from abr_tune.report.page import render
 from abr_tune.report.pareto import pareto_rows
-from abr_tune.report.scores import confusion, reliability
+from abr_tune.report.scores import class_rows, confusion, reliability
 from abr_tune.report.thinning import thinned
 from core.report import EpochReport
 from core.tasks.task import Objective
@@ -200,6 +201,36 @@ def test_confusion_and_calibration_are_those_of_the_test_recordings() -> None:
     calibration = reliability(run(BEST, scores=SCORES))
     assert calibration is not None
     assert (calibration.split, calibration.ece) == ("test", pytest.approx(0.125))
+
+
+def test_classes_stand_rarest_first_with_their_f1() -> None:
+    """B: 3 of 4 found, taken for it 5 times, 2 * 3 / (4 + 5); C occurs nowhere and is left out."""
+    counts = [[6, 2, 0], [1, 3, 0], [0, 0, 0]]
+    asked = {"test": {"confusion": {"classes": ["A", "B", "C"], "counts": counts, "trained": [30, 2, 1]}}}
+    table = confusion(run(BEST, scores=asked))
+    assert table is not None
+    assert not table.dense
+    rows = class_rows(table)
+    assert [(row.name, row.trained, row.found, row.total) for row in rows] == [("B", 2, 3, 4), ("A", 30, 6, 8)]
+    assert [row.f1 for row in rows] == pytest.approx([2 / 3, 12 / 15])
+    untold = confusion(run(BEST, scores={"test": {"confusion": {"classes": ["A", "B", "C"], "counts": counts}}}))
+    assert untold is not None
+    assert [(row.name, row.trained) for row in class_rows(untold)] == [("B", None), ("A", None)]
+
+
+def test_many_classes_fit_on_the_page() -> None:
+    """60 shares of 1/60 each: seven by name, the other 53 as one; cells of the matrix without words."""
+    names = [f"class {index}" for index in range(60)]
+    shares = {f"val/class/share/{name}": 1 / 60 for name in names}
+    reports = tuple(EpochReport(epoch=epoch, phase="class", metrics=shares) for epoch in (1, 2))
+    [traced] = class_shares(run(BEST, watched={BEST.number: reports}))
+    assert [trace.name for trace in traced.traces] == [*names[:7], "53 other classes"]
+    assert traced.traces[-1].values == pytest.approx((53 / 60, 53 / 60))
+    counts = [[int(row == column) for column in range(60)] for row in range(60)]
+    page = render(run(BEST, scores={"test": {"confusion": {"classes": names, "counts": counts}}}), "toy")
+    assert page.count('title="1 of 1 class ') == 60
+    assert "1 of 1 class 3 taken for class 3" in page
+    assert page.count("<meter") == 60
 
 
 def test_what_is_missing_is_said_with_its_reason() -> None:

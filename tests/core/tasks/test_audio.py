@@ -18,6 +18,7 @@ from core.classification.run import build_run
 from core.data.audio.longtail import tail_counts
 from core.data.audio.simulated import kinds, sound, tail
 from core.data.check import DataMistakes
+from core.data.listing import Listed, table_of
 from core.models.audio import AudioCNN, AudioViT, build_audio_model
 from core.tasks import TASKS
 from core.tasks.audio_network import MOMENTS, RECIPE, Masks
@@ -74,6 +75,7 @@ def test_it_learns_and_its_weights_say_the_same(calls: Path, tmp_path: Path) -> 
     scores = TASK.evaluate(weights, data=data, split="test")
     assert scores.confusion is not None
     assert scores.confusion.counts == ((3, 0, 0), (0, 2, 0), (0, 0, 1))
+    assert scores.confusion.trained == tuple(data.folds[0].train.counts())
     table = TASK.predict(weights, calls)
     assert len(table) == 24
     assert [name.split("/")[0] for name in table["name"]] == table["class"].tolist()
@@ -116,18 +118,23 @@ def test_validation_recordings_do_not_move_the_normalisation(calls: Path) -> Non
 
 
 def test_masks_hide_stretches_of_their_length_behind_the_mean() -> None:
+    """The mean of each coefficient: here 0 to 19 in the first channel, their negatives in the second."""
     options = SpecAugmentOptions(probability=1.0, coefficients=4, frames=6)
     features = torch.randn(200, 2, 20, 32)
     batch = ClassBatch(inputs_B=features, class_B=torch.zeros(200, dtype=torch.int64))
-    masked = Masks(options, [7.0, -7.0])(batch, np.random.default_rng(1)).inputs_B
+    level_M1, around = np.arange(20.0)[:, None], np.array([-1.0, 1.0])
+    known = np.stack([level_M1 + around, around - level_M1])[None].astype(np.float32)
+    train = table_of([Listed(Path("a.wav"), "a.wav", "one", "a.wav")], known, ["one"])
+    masked = Masks(options, train)(batch, np.random.default_rng(1)).inputs_B
     hidden = masked != features
-    assert torch.equal(masked[:, 0][hidden[:, 0]], torch.full((int(hidden[:, 0].sum()),), 7.0))
+    mean_AM1 = torch.stack([torch.arange(20.0), -torch.arange(20.0)])[:, :, None]
+    assert torch.equal(masked[hidden], mean_AM1.expand(200, 2, 20, 32)[hidden])
     assert torch.equal(hidden[:, 0], hidden[:, 1])
     rows, columns = hidden[:, 0].all(2).sum(1), hidden[:, 0].all(1).sum(1)
     assert rows.max() == 4
     assert columns.max() == 6
     assert rows.min() == columns.min() == 0
-    some = Masks(options.model_copy(update={"probability": 0.3}), [7.0, -7.0])(batch, np.random.default_rng(1))
+    some = Masks(options.model_copy(update={"probability": 0.3}), train)(batch, np.random.default_rng(1))
     share = (some.inputs_B != features).flatten(1).any(1).float().mean()
     assert share == pytest.approx(0.3, abs=0.1)
 
@@ -145,6 +152,23 @@ def test_each_model_reads_the_documents_features(kind: Any, size: Any) -> None:
     torch.testing.assert_close(model(x[:1]), logits[:1], atol=1e-5, rtol=1e-4)
     logits[0, 2].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_rectifier_after_the_maximum_is_the_one_before_it() -> None:
+    """Of a network in the order one would expect, channels outermost: the same numbers, and the same gradients."""
+    torch.manual_seed(1)
+    model = build_audio_model("cnn", "tiny", shape=(3, 40, 130), num_classes=5, dropout=0.0)
+    assert isinstance(model, AudioCNN)
+    x = torch.randn(4, 3, 40, 130)
+    h = x
+    for convolution, norm, *_ in model.body:  # type: ignore[misc]
+        h = torch.nn.functional.max_pool2d(torch.relu(norm(convolution(h))), 2)
+    expected = model.head(torch.cat([h.mean((2, 3)), h.amax((2, 3))], 1))
+    logits = model(x)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+    first = model.body[0][0].weight  # type: ignore[index]
+    ours, theirs = (torch.autograd.grad(each.square().sum(), first)[0] for each in (logits, expected))
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit"])
