@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from core.config import Options
@@ -154,6 +155,7 @@ def remarks(data: ClassifierDataset) -> Iterator[str]:
     if data.skipped:
         some = ", ".join(list(data.skipped)[:5])
         yield f"{len(data.skipped)} files could not be read and are left out: {some}{_more(len(data.skipped), 5)}"
+    yield from _copies(data.folds[0])
     names = data.class_names
     if len(data.folds) == 1:
         [fold] = data.folds
@@ -170,6 +172,27 @@ def remarks(data: ClassifierDataset) -> Iterator[str]:
                     f"Fewer than {FEW} examples to {word} in {len(few)} of {len(names)} classes "
                     f"({', '.join(few[:5])}{_more(len(few), 5)}): their F1 is mostly chance."
                 )
+
+
+def _copies(fold: Division) -> Iterator[str]:
+    """What is held out although it is trained on, under another name."""
+    trained = {_digest(example): str(name) for example, name in zip(fold.train.inputs, fold.train.name, strict=True)}
+    found = [
+        f"{name} of {trained[digest]}"
+        for part in (fold.val, fold.test)
+        if part is not None
+        for name, digest in zip(part.name, map(_digest, part.inputs), strict=True)
+        if digest in trained
+    ]
+    if found:
+        yield (
+            f"{len(found)} held-out examples are copies of what is trained on ({', '.join(found[:3])}"
+            f"{_more(len(found), 3)}): scores flatter; take copies away, or give them the same group."
+        )
+
+
+def _digest(example: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=16).digest()
 
 
 def _more(count: int, shown: int) -> str:

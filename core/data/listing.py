@@ -50,7 +50,8 @@ def listed(source: Path, suffixes: Sequence[str], *, names: str | None = None) -
         found = tuple(_in_table(source))
     else:
         hint = "give a folder that holds a folder for each class, or a .csv table with the columns path and class"
-        raise DataMistakes(str(source), [DataProblem("no such folder or table", hint=hint)])
+        reason = "it is neither a folder nor a table" if source.exists() else "no such folder or table"
+        raise DataMistakes(str(source), [DataProblem(reason, hint=hint)])
     if not found:
         raise DataMistakes(str(source), [DataProblem(f"no files that end in {', '.join(suffixes)}", hint=_hint(names))])
     if len(found) > MOST_FILES:
@@ -138,6 +139,7 @@ def _files(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
 
 def _in_table(table: Path) -> Iterator[Listed]:
     problems = []
+    line_of: dict[Path, int] = {}
     with table.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or ()
@@ -150,7 +152,12 @@ def _in_table(table: Path) -> Iterator[Listed]:
             found = _row(table, row)
             if isinstance(found, str):
                 problems.append(DataProblem(found, line=reader.line_num))
+            elif found.path in line_of:
+                # Trained on in one row and held out in the other, it would be scored on what was learnt by heart.
+                twice = f"{found.name} is listed already, in line {line_of[found.path]}"
+                problems.append(DataProblem(twice, line=reader.line_num))
             else:
+                line_of[found.path] = reader.line_num
                 yield found
     if problems:
         raise DataMistakes(str(table), problems[:20])

@@ -49,7 +49,9 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels_B3PP: Tensor) -> Tensor:
         """(B, 3, P, P) from 0 to 255 -> (B, 1280), the mean over what is left of the image."""
-        features_BFPP: Tensor = self.body.extract_features((pixels_B3PP - CENTRE) / HALF)
+        # Colours last: training takes half the time on a processor.
+        scaled = ((pixels_B3PP - CENTRE) / HALF).contiguous(memory_format=torch.channels_last)
+        features_BFPP: Tensor = self.body.extract_features(scaled)
         return features_BFPP.mean((2, 3))
 
 

@@ -119,3 +119,18 @@ def test_files_that_were_left_out_are_remarked_on() -> None:
     [said] = [sentence for sentence in remarks(data) if "left out" in sentence]
     assert said.startswith("7 files could not be read and are left out: 0.png, 1.png")
     assert said.endswith("and 2 more")
+
+
+def test_copies_on_both_sides_are_remarked_on() -> None:
+    def said(whole: Labelled) -> list[str]:
+        data = dataset([divided(whole, DivisionOptions())], DivisionOptions())
+        return [sentence for sentence in remarks(data) if "copies" in sentence]
+
+    whole = table([50, 50])
+    assert said(whole) == []
+    division = divided(whole, DivisionOptions())
+    held_out, trained = int(division.val.inputs[0, 0]), int(division.train.inputs[0, 0])
+    whole.inputs[held_out] = whole.inputs[trained]
+    [sentence] = said(whole)
+    expected = f"1 held-out examples are copies of what is trained on ({held_out}.png of {trained}.png): scores flatter"
+    assert sentence.startswith(expected)

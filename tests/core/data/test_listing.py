@@ -62,12 +62,13 @@ def test_a_table_names_files_classes_and_groups(tmp_path: Path) -> None:
 def test_every_wrong_row_is_told_with_its_line(tmp_path: Path) -> None:
     touch(tmp_path / "1.png")
     table = tmp_path / "table.csv"
-    table.write_text("path,class\n1.png,a\ngone.png,a\n1.png,\n", encoding="utf-8")
+    table.write_text("path,class\n1.png,a\ngone.png,a\n1.png,\n1.png,b\n", encoding="utf-8")
     with pytest.raises(DataMistakes) as caught:
         listed(table, (".png",))
     assert [(problem.line, problem.message) for problem in caught.value.problems] == [
         (3, "there is no file gone.png"),
         (4, "path or class is empty"),
+        (5, "1.png is listed already, in line 2"),
     ]
 
 
@@ -87,6 +88,8 @@ def test_an_empty_class_an_empty_folder_and_no_folder_are_told(tmp_path: Path) -
     with pytest.raises(DataMistakes, match=r"no files that end in \.png; each class needs a folder"):
         listed(tmp_path, (".png",))
     touch(tmp_path / "a" / "1.png")
+    with pytest.raises(DataMistakes, match="it is neither a folder nor a table"):
+        listed(tmp_path / "a" / "1.png", (".png",))
     (tmp_path / "b").mkdir()
     with pytest.raises(DataMistakes, match=r"b: the class b is empty; files end in \.png"):
         listed(tmp_path, (".png",))
