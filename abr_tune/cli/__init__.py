@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import traceback
@@ -33,6 +34,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             _lasting(arguments)
         except KeyboardInterrupt:  # one more, on the way out
             sys.exit(Exit.INTERRUPTED)
+        finally:
+            if arguments is None:
+                # Python looks for unused objects once more when it ends: a second of the processor, with Ray loaded.
+                gc.freeze()
 
 
 def _lasting(arguments: list[str] | None) -> NoReturn:
