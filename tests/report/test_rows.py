@@ -204,18 +204,18 @@ def test_confusion_and_calibration_are_those_of_the_test_recordings() -> None:
 
 
 def test_classes_stand_rarest_first_with_their_f1() -> None:
-    """B: 3 of 4 found, taken for it 5 times, 2 * 3 / (4 + 5); C occurs nowhere and is left out."""
-    counts = [[6, 2, 0], [1, 3, 0], [0, 0, 0]]
+    """B: 4 of 4 found, taken for it 5 times, 2 * 4 / (4 + 5); A: 2 * 3 / (8 + 3). C occurs nowhere and is left out."""
+    counts = [[3, 1, 4], [0, 4, 0], [0, 0, 0]]
     asked = {"test": {"confusion": {"classes": ["A", "B", "C"], "counts": counts, "trained": [30, 2, 1]}}}
     table = confusion(run(BEST, scores=asked))
     assert table is not None
     assert not table.dense
     rows = class_rows(table)
-    assert [(row.name, row.trained, row.found, row.total) for row in rows] == [("B", 2, 3, 4), ("A", 30, 6, 8)]
-    assert [row.f1 for row in rows] == pytest.approx([2 / 3, 12 / 15])
+    assert [(row.name, row.trained, row.found, row.total) for row in rows] == [("B", 2, 4, 4), ("A", 30, 3, 8)]
+    assert [row.f1 for row in rows] == pytest.approx([8 / 9, 6 / 11])
     untold = confusion(run(BEST, scores={"test": {"confusion": {"classes": ["A", "B", "C"], "counts": counts}}}))
     assert untold is not None
-    assert [(row.name, row.trained) for row in class_rows(untold)] == [("B", None), ("A", None)]
+    assert [(row.name, row.trained) for row in class_rows(untold)] == [("A", None), ("B", None)]
 
 
 def test_many_classes_fit_on_the_page() -> None:
@@ -240,7 +240,7 @@ def test_what_is_missing_is_said_with_its_reason() -> None:
     assert said["What mattered"] == "too few"
     assert said["Where trials collapse"].startswith("Where runs collapse needs")
     assert said["Pareto front"] == "the search has one objective"
-    assert said["Confusion matrix"] == "the best weights were not scored on held-out recordings"
+    assert said["Confusion matrix"] == "the best weights were not scored on held-out data"
     assert said["Gradient norms"].endswith("no report holds the signal grad_norm")
 
 

@@ -231,6 +231,17 @@ def test_class_weights_come_from_a_file_by_name(calls: Path, tmp_path: Path) -> 
         load(tmp_path, source=str(calls), class_weights="weights.json")
 
 
+@pytest.mark.parametrize("order", [("high", "low", "rare"), ("rare", "low", "high")])
+def test_each_class_keeps_its_weight_whatever_the_order_of_names(calls: Path, tmp_path: Path, order: Any) -> None:
+    """1, 2 and 3 sum to the number of classes as a half, one and one and a half, in the order of the classes."""
+    given = {"high": 1, "low": 2, "rare": 3}
+    (tmp_path / "weights.json").write_text(json.dumps({name: given[name] for name in order}), encoding="utf-8")
+    data = load(tmp_path, source=str(calls), class_weights="weights.json")
+    assert data.class_names == ("high", "low", "rare")
+    [learner] = build_run(RECIPE, AudioOptions(balance={"scheme": "explicit"}), data, seed=1).learners
+    torch.testing.assert_close(learner.loss.settings.class_weights_K, torch.tensor([0.5, 1.0, 1.5]))
+
+
 def test_damaged_files_are_left_out_or_refused(calls: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
