@@ -35,6 +35,8 @@ class GateRow:
     result: Result
     why: str | None = None
     """Why a row without a value is no-go."""
+    by_epoch: int | None = None
+    """The epoch that the value is of; None: the last."""
     next: tuple[str, ...] = ()
     """What to try where it is missed."""
 
@@ -101,4 +103,5 @@ def _row(criterion: Criterion, value: float | None, absent: Mapping[str, str]) -
         value=value if known else None,
         result=result,
         why=why,
+        by_epoch=criterion.by_epoch,
     )

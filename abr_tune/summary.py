@@ -12,7 +12,7 @@ from typing import Any
 from abr_tune.console import clock, parameters
 from abr_tune.finalists import Finalist, confirmed, leaders
 from abr_tune.plan.plan import Plan
-from abr_tune.report.wording import counted
+from abr_tune.report.wording import counted, fresh_runs
 from abr_tune.runs import RunFolder
 from abr_tune.search.alarm import alarm_of
 from abr_tune.search.audit import false_stops, why_unknown
@@ -151,7 +151,8 @@ def sentences(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
         yield f"gate       {summary['gate']['verdict']}"
         for row in summary["gate"]["criteria"]:
             value = "absent" if row["value"] is None else f"{row['value']:.4g}"
-            yield f"           {row['result']:12s} {row['metric']} {value} (go {row['go']})"
+            at = f" at epoch {row['by_epoch']}" if row.get("by_epoch") else ""
+            yield f"           {row['result']:12s} {row['metric']} {value}{at} (go {row['go']})"
     yield from _about_files(summary, folder)
 
 
@@ -159,7 +160,7 @@ def _about_files(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     """The files that are there; of those somebody took away, that they are gone."""
     run, trusting = RunFolder(Path(folder)), trust(summary["task"])
     train = f"abr-tune train {shlex.quote(str(run.best_config))}{trusting}"
-    predict = f"abr-tune predict {shlex.quote(folder)} RECORDINGS{trusting}"
+    predict = f"abr-tune predict {shlex.quote(folder)} FILE{trusting}"
     known: list[tuple[Path, str]] = []
     if summary["best"]:
         known.append((run.best_config, f"best.yaml    trains again with: {train}"))
@@ -199,8 +200,7 @@ def _about_best(summary: Mapping[str, Any]) -> Iterator[str]:
     if "confirmed" in best:
         confirmed = best["confirmed"]
         spread = f" ± {confirmed['sd']:.4f}" if confirmed["sd"] is not None else ""
-        folds = f", each on {confirmed['folds']} folds" if confirmed["folds"] else ""
-        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {counted(confirmed['seeds'], 'fresh seed')}{folds}"
+        yield f"confirmed  {confirmed['mean']:.4f}{spread} on {fresh_runs(confirmed)}"
         if confirmed["optimism"] is not None:
             yield f"           {_flattered(confirmed['optimism'])}" + (
                 f"; of {len(summary['finalists'])} finalists on average by {confirmed['optimism_of_finalists']:+.4f}"

@@ -87,6 +87,7 @@ def test_json_is_what_the_summary_holds() -> None:
                 "result": "go",
                 "why": None,
                 "next": [],
+                "by_epoch": None,
             }
         ],
     }

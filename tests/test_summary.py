@@ -104,7 +104,7 @@ def test_what_a_person_reads() -> None:
         "beside     tree: test/class/f1_macro 0.4000; best 0.5000, difference +0.1000"
         " (95 % interval +0.0500 to +0.1500)",
         "files      results/rare/best.yaml    trains again with: abr-tune train results/rare/best.yaml --trust-code",
-        "           results/rare/best/        weights; abr-tune predict results/rare RECORDINGS --trust-code",
+        "           results/rare/best/        weights; abr-tune predict results/rare FILE --trust-code",
         "           results/rare/report.html  the whole story",
     ]
 
@@ -126,7 +126,7 @@ def test_commands_can_be_pasted_whatever_the_folder_is_called(files: Path) -> No
     files.parent.rename(files.parents[1] / "our results")
     said = "\n".join(sentences(summary(BEST, finalists=(CONFIRMED,)), "our results/rare"))
     assert "abr-tune train 'our results/rare/best.yaml' --trust-code\n" in said
-    assert "abr-tune predict 'our results/rare' RECORDINGS --trust-code\n" in said
+    assert "abr-tune predict 'our results/rare' FILE --trust-code\n" in said
 
 
 def test_an_interrupted_run_has_no_page_yet() -> None:

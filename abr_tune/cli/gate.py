@@ -51,7 +51,8 @@ def _lines(judged: Mapping[str, Any]) -> Iterator[str]:
         value = "absent" if row["value"] is None else f"{row['value']:.4g}"
         investigate = f", investigate {row['investigate']}" if row.get("investigate") else ""
         why = f": {row['why']}" if row.get("why") else ""
-        yield f"  {row['result']:12s} {row['metric']} {value} (go {row['go']}{investigate}){why}"
+        at = f" at epoch {row['by_epoch']}" if row.get("by_epoch") else ""
+        yield f"  {row['result']:12s} {row['metric']} {value}{at} (go {row['go']}{investigate}){why}"
         for step in row.get("next", ()):
             yield f"{'':15s}- {step}"
 

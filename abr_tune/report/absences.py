@@ -62,7 +62,7 @@ def _why_no_finalists(data: ReportData) -> str:
 
 
 def _of_training(data: ReportData) -> Iterator[tuple[str, str]]:
-    weights = "the best weights were not scored on held-out recordings"
+    weights = "the best weights were not scored on held-out data"
     if confusion(data) is None:
         yield "Confusion matrix", "the task predicts no class" if data.scores else weights
     if reliability(data) is None:

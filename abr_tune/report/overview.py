@@ -14,7 +14,7 @@ from abr_tune.console import clock
 from abr_tune.report.data import ReportData, tested
 from abr_tune.report.pareto import pareto_rows
 from abr_tune.report.tables import finalist_rows, reference_rows, stop_rows
-from abr_tune.report.wording import counted, number, percent
+from abr_tune.report.wording import counted, fresh_runs, number, percent
 from abr_tune.start import in_words
 from abr_tune.summary import trust
 
@@ -29,17 +29,18 @@ class Tile:
 
 
 def data_line(data: ReportData) -> str:
-    """Where the recordings come from; simulated ones are called so."""
+    """Where the data come from; simulated ones are called so."""
     if data.data is None:
         return "The task brings its own data."
     if data.simulated:
-        counts = ", ".join(
+        counts = [
             f"{data.data[split]} {word}"
             for split, word in (("train", "to train"), ("val", "to validate"), ("test", "to test"))
             if split in data.data
-        )
-        return f"Simulated recordings ({counts}, seed {data.data.get('seed', '?')}). No real recording was used."
-    return f"Recordings from {data.data.get('source')}."
+        ]
+        said = ", ".join([*counts, f"seed {data.data.get('seed', '?')}"])
+        return f"Simulated data ({said}). Nothing real was used."
+    return f"Data from {data.data.get('source')}."
 
 
 def headline(data: ReportData) -> Iterator[str]:
@@ -60,7 +61,7 @@ def _about_best(data: ReportData) -> Iterator[str]:
         return
     name = f" ({best.name})" if best.name else ""
     baseline = data.baselines.get(metric)
-    sentence = f"Trial {best.number}{name} is best: {metric} {number(best.value)} on the validation recordings"
+    sentence = f"Trial {best.number}{name} is best: {metric} {number(best.value)} on the validation data"
     if baseline is not None:
         sentence += f", where the trivial predictor scores {number(baseline)}"
     skill = (best.metrics or {}).get(f"{metric}:skill")
@@ -72,9 +73,8 @@ def _about_best(data: ReportData) -> Iterator[str]:
     confirmed = data.confirmed
     if confirmed:
         spread = f" ± {number(confirmed['sd'])} (sd)" if confirmed.get("sd") is not None else ""
-        seeds = counted(confirmed["seeds"], "fresh seed")
         yield (
-            f"Trained again with {seeds} it reaches {number(confirmed['mean'])}{spread}; "
+            f"Trained again with {fresh_runs(confirmed)}, it reaches {number(confirmed['mean'])}{spread}; "
             f"this, and not the searched value, is what to expect."
         )
         yield from _about_optimism(data)
@@ -82,7 +82,7 @@ def _about_best(data: ReportData) -> Iterator[str]:
         yield "It was not trained again with fresh seeds: expect a little worse than the searched value."
     test = data.test.get(tested(metric))
     if test is not None:
-        yield f"On test recordings that nothing was chosen by it scores {number(test)}."
+        yield f"On test data that nothing was chosen by it scores {number(test)}."
     for row in reference_rows(data):
         if row.ours is not None and row.verdict:
             difference = f"{number(row.ours)} against {number(row.value)} on {row.metric}"
@@ -205,9 +205,7 @@ def tiles(data: ReportData) -> Iterator[Tile]:
     confirmed = (summary.get("best") or {}).get("confirmed")
     if confirmed:
         spread = f"± {number(confirmed['sd'])} on " if confirmed.get("sd") is not None else ""
-        yield Tile(
-            data.objective.metric, number(confirmed["mean"]), f"{spread}{counted(confirmed['seeds'], 'fresh seed')}"
-        )
+        yield Tile(data.objective.metric, number(confirmed["mean"]), f"{spread}{fresh_runs(confirmed)}")
     elif best is not None:
         yield Tile(data.objective.metric, number(best.value), "one seed")
     for objective in data.objectives[1:]:

@@ -183,9 +183,9 @@ def _training(data: ReportData) -> Iterator[Drawn]:
         yield _drawn(
             "figure-reliability",
             "Calibration",
-            f"How often the best configuration is right where it is so sure, on {table.split} recordings; on the "
+            f"How often the best configuration is right where it is so sure, on {table.split} data; on the "
             f"dashed line confidence can be taken at its word. Expected calibration error {number(table.ece)}. The "
-            "darker a bar, the more recordings.",
+            "darker a bar, the more predictions.",
             figures.reliability_figure(table),
         )
 

@@ -12,7 +12,7 @@ from abr_tune.console import audit_of, brief, parameters
 from abr_tune.repeats import Score
 from abr_tune.report.data import ReportData, tested
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
-from abr_tune.report.wording import counted, number
+from abr_tune.report.wording import fresh_runs, number
 from abr_tune.search.events import TrialRecord
 from core.tasks.task import Objective
 
@@ -146,13 +146,13 @@ def _best_rows(data: ReportData) -> Iterator[StandingRow]:
         yield StandingRow(kind="best", name=name, value=best.value, skill=skill, note="in the search, one seed")
         confirmed = data.confirmed
         if confirmed:
-            note = f"mean of {counted(confirmed['seeds'], 'fresh seed')}"
+            note = f"mean of {fresh_runs(confirmed)}"
             note += f", sd {number(confirmed['sd'])}" if confirmed.get("sd") is not None else ""
             skill = data.expected.get(f"{metric}:skill")
             yield StandingRow(kind="best", name=f"{name}, confirmed", value=confirmed["mean"], skill=skill, note=note)
         test = tested(metric)
         if test in data.test:
-            skill, note = data.test.get(f"{test}:skill"), "test recordings, scored once"
+            skill, note = data.test.get(f"{test}:skill"), "test data, scored once"
             yield StandingRow(kind="best", name=f"{name}, test", value=data.test[test], skill=skill, note=note)
     baseline = data.baselines.get(metric)
     if baseline is not None:

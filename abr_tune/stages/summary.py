@@ -105,7 +105,7 @@ def sentences_of_stages(summary: Mapping[str, Any], folder: str) -> Iterator[str
     best = summary["best"]
     if best is not None:
         run = RunFolder(Path(folder) / best["stage"])
-        yield f"best       of {best['stage']}; abr-tune predict {shlex.quote(folder)} RECORDINGS uses it"
+        yield f"best       of {best['stage']}; abr-tune predict {shlex.quote(folder)} FILE uses it"
         yield f"files      {run.best_config}  trains again with: abr-tune train {shlex.quote(str(run.best_config))}"
     page = RunFolder(Path(folder)).report
     if page.is_file():

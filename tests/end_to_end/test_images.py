@@ -67,6 +67,7 @@ def test_confirmation_on_folds_says_how_far_they_are_apart(ran: Answer, place: P
         for name in folders
     ]
     at_2, at_3 = (np.mean([reports[epoch]["metrics"][row["metric"]] for reports in histories]) for epoch in (1, 2))
+    assert "at epoch 2" in (place / "results" / "own" / "report.html").read_text(encoding="utf-8")
     assert (row["value"], confirmed["mean"]) == (pytest.approx(at_2), pytest.approx(at_3))
 
 

@@ -120,7 +120,7 @@ def test_one_plotly_and_fixed_ids(page: str) -> None:
 
 def test_the_page_says_what_a_reader_needs(page: str) -> None:
     for words in (
-        "Simulated recordings (1500 to train",
+        "Simulated data (1500 to train",
         "gate: investigate",
         "Trained again with 3 fresh seeds",
         "collapsed baseline",
@@ -237,6 +237,7 @@ def hostile(new_run: Any) -> Path:
         "value": 0.4,
         "result": "go",
         "why": HOSTILE,
+        "by_epoch": HOSTILE,
         "next": [HOSTILE],
     }
     audit = {"rule": HOSTILE, "judged": 3, "false": 0, "share": 0.0, "interval": [0.0, 0.5], "above_baseline": None}

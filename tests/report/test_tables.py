@@ -8,7 +8,7 @@ import pytest
 
 from abr_tune.report import overview, tables
 from abr_tune.report.outcomes import OUTCOMES, Outcome, outcome
-from abr_tune.report.wording import number
+from abr_tune.report.wording import fresh_runs, number
 from abr_tune.search.events import TrialRecord
 from core.tasks.task import Objective
 from tests.report.made import METRIC, record, run
@@ -51,8 +51,8 @@ def test_every_outcome_has_a_label() -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"source": "simulated", "train": 15, "seed": 7}, "Simulated recordings (15 to train, seed 7)."),
-        ({"source": "ihs.npz"}, "Recordings from ihs.npz."),
+        ({"source": "simulated", "train": 15, "seed": 7}, "Simulated data (15 to train, seed 7)."),
+        ({"source": "ihs.npz"}, "Data from ihs.npz."),
         (None, "The task brings its own data."),
     ],
 )
@@ -68,12 +68,12 @@ def test_the_overview_of_a_finished_run() -> None:
         "gate": {"verdict": "no-go", "criteria": [{"metric": "a", "result": "no-go"}, {"metric": "b", "result": "go"}]},
     }
     assert list(overview.headline(run(COLLAPSED, BEST, BEHIND, summary=summary))) == [
-        "Trial 1 (by hand) is best: val/class/f1_macro 0.600 on the validation recordings, where the trivial predictor "
+        "Trial 1 (by hand) is best: val/class/f1_macro 0.600 on the validation data, where the trivial predictor "
         "scores 0.200: 50 % of the way from it to a perfect score.",
-        "Trained again with 3 fresh seeds it reaches 0.500 ± 0.020 (sd); this, and not the searched value, is what to "
+        "Trained again with 3 fresh seeds, it reaches 0.500 ± 0.020 (sd); this, and not the searched value, is what to "
         "expect.",
         "The search's own run of it was 0.100 better than the fresh ones.",
-        "On test recordings that nothing was chosen by it scores 0.490.",
+        "On test data that nothing was chosen by it scores 0.490.",
         "2 of 3 trials were stopped early: 1 by class_collapse, 1 by successive_halving. 12 epochs were trained of 60: "
         "80 % saved.",
         "The gate says no-go; missed: a.",
@@ -95,8 +95,7 @@ def test_a_best_trial_without_skill_is_called_that() -> None:
     best = record(1, value=0.2, metrics={METRIC: 0.2, f"{METRIC}:skill": 0.0})
     sentences = list(overview.headline(run(best, summary={"baselines": {METRIC: 0.2}})))
     assert sentences[:2] == [
-        "Trial 1 is best: val/class/f1_macro 0.200 on the validation recordings, where the trivial predictor scores "
-        "0.200.",
+        "Trial 1 is best: val/class/f1_macro 0.200 on the validation data, where the trivial predictor scores 0.200.",
         "That is no better than the trivial predictor: nothing useful was found.",
     ]
 
@@ -113,7 +112,7 @@ def test_best_stands_beside_the_baseline_and_start_points() -> None:
     assert rows == [
         ("best", "trial 1 (by hand)", 0.6, 0.5, "in the search, one seed"),
         ("best", "trial 1 (by hand), confirmed", 0.5, 0.375, "mean of 3 fresh seeds, sd 0.020"),
-        ("best", "trial 1 (by hand), test", 0.49, None, "test recordings, scored once"),
+        ("best", "trial 1 (by hand), test", 0.49, None, "test data, scored once"),
         ("baseline", "trivial predictor", 0.2, 0.0, ""),
         ("start point", "baseline", 0.2, None, "trial 0, stopped by class_collapse at epoch 5"),
         ("start point", "by hand", 0.6, 0.5, "trial 1, ran to its end"),
@@ -261,3 +260,15 @@ def test_a_missed_gate_says_what_to_try_next() -> None:
     gate = {"verdict": "no-go", "criteria": [missed, {"metric": "b", "result": "go"}]}
     last = list(overview.headline(run(BEST, summary={"gate": gate})))[-1]
     assert last == "What to try next: raise the class weight; lower the learning rate."
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said"),
+    [
+        ({"seeds": 3, "folds": 0}, "3 fresh seeds"),
+        ({"seeds": 1}, "1 fresh seed"),
+        ({"seeds": 1, "folds": 5}, "1 fresh seed, each on 5 folds"),
+    ],
+)
+def test_fresh_runs_are_counted_with_their_folds(confirmed: dict[str, Any], said: str) -> None:
+    assert fresh_runs(confirmed) == said
