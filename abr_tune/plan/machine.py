@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from abr_tune.environment import cores
 from abr_tune.plan.explain import suggest
 from abr_tune.plan.source import Source
+from core.config import FoldersToo
 
 DEVICES: Final = Path("/dev")
 SHARED: Final = ("kfd", "dxg")
@@ -59,7 +60,7 @@ def warn_of_files(source: Source, data: Any, folder: Path) -> None:
             missing = True
         if missing:
             source.warn(("data", field.alias or name), f"there is no file {place} here", _near(place))
-        elif place.is_dir():
+        elif place.is_dir() and not any(isinstance(mark, FoldersToo) for mark in field.metadata):
             source.warn(("data", field.alias or name), f"{place} is a folder, not a file")
 
 

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from core.classification.dataset import DivisionOptions
 from core.classification.options import ClassAugmentOptions, ClassifierOptions
-from core.config import Fraction, Options
+from core.config import Fraction, Options, Place
 from core.data.audio.features import FeatureOptions
 from core.data.listing import name_pattern
 
@@ -55,7 +55,7 @@ class LongTail(Options):
 class RecordedSounds(DivisionOptions):
     """Sound files: wav, flac or ogg."""
 
-    source: Path
+    source: Place
     """A folder with a folder for each class, a folder whose files are named after their classes (`names`), or a .csv
     table with the columns path, class and, if recordings come from fewer speakers or sites, group."""
     names: str | None = None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from core.classification.dataset import DivisionOptions
 from core.classification.options import ClassifierOptions, ClassPhaseOptions
-from core.config import Fraction, Options
+from core.config import Fraction, Options, Place
 from core.data.images.options import ViewOptions
 
 Count = Annotated[int, Field(ge=1)]
@@ -46,7 +45,7 @@ class SimulatedEyes(ImageDataOptions):
 class Photographs(ImageDataOptions):
     """Image files."""
 
-    source: Path
+    source: Place
     """A folder with a folder for each class, a folder whose files are named after their classes (`names`), or a .csv
     table with the columns path, class and, if there are several images of one patient, group."""
     names: str | None = None

@@ -51,6 +51,13 @@ def ran(place: Path) -> Answer:
         return call("run", place / "own.yaml", *words)
 
 
+def test_a_folder_of_examples_is_nothing_to_warn_of(place: Path) -> None:
+    said = call("validate", place / "own.yaml")
+    assert (said.code, "warning" in said.out + said.err) == (0, False)
+    elsewhere = call("validate", place / "own.yaml", "--set", "data.source=nowhere")
+    assert "there is no file" in elsewhere.out + elsewhere.err
+
+
 def test_confirmation_on_folds_says_how_far_they_are_apart(ran: Answer, place: Path) -> None:
     """Two folds, each trained with two seeds: four trainings, an interval between the folds' means."""
     assert ran.code == 0, ran.err
