@@ -99,5 +99,6 @@ def _by_searched_path(
             for path in below:
                 if path.rpartition(".")[2] in names:
                     del gathered[path]
-            gathered[parameter.path] = {name: whole[name] for name in names}
+            # A name that the group has not is told where it is searched.
+            gathered[parameter.path] = {name: whole[name] for name in names if name in whole}
     return gathered

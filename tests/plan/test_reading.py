@@ -205,6 +205,13 @@ def test_what_was_misread_raises_no_false_alarm_about_what_goes_with_it(small: S
     assert problem.hint == "did you mean epochs?"
 
 
+def test_a_start_point_of_shares_that_are_misspelt_where_they_are_searched(small: Small, mistakes: Mistakes) -> None:
+    search = ("search:\n", "search:\n  loss.weights: {simplex: [clas, signal]}\n")
+    more = "start_from:\n- {loss.weights.class: 0.7, loss.weights.signal: 0.3}\n"
+    [problem] = mistakes(small(search=search, more=more))
+    assert (problem.message, problem.hint) == ("loss.weights has no clas", "did you mean class?")
+
+
 @pytest.mark.skipif(cards_here() is None, reason="GPUs cannot be counted here")
 def test_what_this_machine_lacks_is_a_warning_in_its_place(small: Small) -> None:
     data = ("{source: simulated, train: 300}", "{source: nowhere.npz}")
