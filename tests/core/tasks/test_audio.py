@@ -12,6 +12,7 @@ import soundfile
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from abr_tune.plan.load import load_plan
 from core.classification.batches import ClassBatch
 from core.classification.dataset import ClassifierDataset
 from core.classification.run import build_run
@@ -19,12 +20,15 @@ from core.data.audio.longtail import tail_counts
 from core.data.audio.simulated import kinds, sound, tail
 from core.data.check import DataMistakes
 from core.data.listing import Listed, table_of
+from core.health import HealthOptions, judge
 from core.models.audio import AudioCNN, AudioViT, build_audio_model
+from core.report import EpochReport
 from core.tasks import TASKS
 from core.tasks.audio_network import MOMENTS, RECIPE, Masks
 from core.tasks.audio_options import AudioModelOptions, AudioOptions, SpecAugmentOptions
 
 TASK = TASKS["audio"]
+SPACE = Path(__file__).parents[3] / "search_spaces" / "audio.yaml"
 FSDD = Path(__file__).parents[4] / "shared" / "data"
 SMALL = {"sampling_rate_hz": 8000, "seconds": 0.5, "coefficients": 20, "fft": 256, "hop": 128}
 
@@ -311,3 +315,52 @@ def test_calls_of_one_kind_are_alike_and_no_two_the_same() -> None:
     assert abs(one).max() <= 1
     assert not np.allclose(one, other)
     assert np.array_equal(one, sound(call, np.random.default_rng(1)))
+
+
+SLOW = (
+    (0.0004, 0.0009, 5.369),
+    (0.0004, 0.0012, 4.332),
+    (0.0004, 0.0017, 4.193),
+    (0.0004, 0.0014, 4.065),
+    (0.0004, 0.0015, 4.088),
+    (0.0035, 0.0014, 4.153),
+    (0.0004, 0.0017, 3.984),
+    (0.0004, 0.0017, 4.060),
+    (0.0049, 0.0022, 3.961),
+    (0.0007, 0.0024, 3.967),
+    (0.0006, 0.0017, 3.897),
+    (0.0018, 0.0018, 3.988),
+    (0.0039, 0.0022, 3.905),
+    (0.0076, 0.0027, 3.818),
+    (0.0059, 0.0034, 3.782),
+    (0.0111, 0.0046, 3.658),
+    (0.0323, 0.0051, 3.733),
+    (0.0318, 0.0060, 3.615),
+    (0.0395, 0.0085, 3.402),
+    (0.0253, 0.0090, 3.342),
+    (0.0592, 0.0113, 3.303),
+    (0.0752, 0.0126, 3.117),
+)
+"""Macro-F1, spread of the probabilities and class loss of the first epochs of a run on the digits, on balanced
+batches and with balanced weights, that ended at a validation macro-F1 of 0.37 (always the majority: 0.003)."""
+
+
+def test_a_slow_run_of_many_classes_is_left_to_learn() -> None:
+    """The rules of search_spaces/audio.yaml; those of few classes and long epochs would have stopped it."""
+    reports = [
+        EpochReport(
+            epoch=number,
+            phase="all",
+            metrics={"val/class/f1_macro": f1, "val/class/probability_sd": spread, "val/class/largest_share": 0.5},
+            health={"loss/class": loss},
+            active={"class": number - 1},
+        )
+        for number, (f1, spread, loss) in enumerate(SLOW, 1)
+    ]
+
+    def stopped(health: HealthOptions) -> set[str]:
+        judged = (judge(reports[:count], health, {"val/class/f1_macro": 0.003}, 50) for count in range(1, 23))
+        return {verdict.rule for verdicts in judged for verdict in verdicts if verdict.level == "stop"}
+
+    assert stopped(HealthOptions()) == {"class_collapse"}
+    assert stopped(load_plan(SPACE).health) == set()
