@@ -320,7 +320,7 @@ def test_ctrl_c_ends_it_cleanly(run: Path) -> None:
         assert address.startswith("http://127.0.0.1:")
         assert Client(int(address.split(":")[2].split("/")[0])).ask("GET", "/dashboard").status == 200
         process.send_signal(signal.SIGINT)
-        _, messages = process.communicate(timeout=20)
+        _, messages = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in messages
     assert messages.endswith("dashboard ended\n")

@@ -64,8 +64,8 @@ def test_memory_is_growth_over_the_start(tmp_path: Path) -> None:
 
 def test_a_hanging_epoch_is_cut_short(tmp_path: Path) -> None:
     began = time.monotonic()
-    steps = train(tmp_path, Limits(seconds=0.5), act="hang")
-    assert 0.5 < time.monotonic() - began < 5
+    steps = train(tmp_path, Limits(seconds=1.0), act="hang")
+    assert 1.0 < time.monotonic() - began < 30, "it would hang for a minute"
     assert [step.report.epoch for step in steps] == [1, 2, 3]
     assert steps[-1].stop is not None
     assert steps[-1].stop.rule == "limit_time"

@@ -1,5 +1,6 @@
 """The battery of space files in its fast form: spoiled, exploding and misspelt ones, told with their place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from benchmarks.battery.typos import EDITS, SHORT, answers, share_right, told
 
 HEAVY = ("everything at its limit", "a list of 9,000 weights", "a grid of conditions")
 """These take half a second; the battery tries them."""
+SLOWER = 3
+"""So many times slower than one of today may the machine of the tests be; what explodes takes minutes on any."""
 NO_TEXT = {
     "a pipe nobody writes to": "a pipe, not a file",
     "/dev/zero": "a device, not a file",
@@ -20,9 +23,14 @@ NO_TEXT = {
 }
 
 
+def faults(reply: Reply) -> tuple[str, ...]:
+    """The second itself is held by the battery, on a machine that has nothing else to do."""
+    return replace(reply, seconds=reply.seconds / SLOWER).faults
+
+
 def test_spoiled_files_are_read_or_refused_with_a_place(tmp_path: Path) -> None:
     replies = list(here(tmp_path, spoiled(shipped(), 3 * len(ACCIDENTS), seed=1)))
-    assert {reply.what: reply.faults for reply in replies if reply.faults} == {}
+    assert {reply.what: faults(reply) for reply in replies if faults(reply)} == {}
     assert {reply.code for reply in replies} == {0, 2}
     assert {reply.what for reply in replies} == set(ACCIDENTS)
 
@@ -30,14 +38,14 @@ def test_spoiled_files_are_read_or_refused_with_a_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in BOMBS if name not in {*HEAVY, *NO_TEXT}])
 def test_bombs_do_not_explode(tmp_path: Path, name: str) -> None:
     [reply] = here(tmp_path, [(name, BOMBS[name](tmp_path).read_bytes())])
-    assert reply.faults == ()
+    assert faults(reply) == ()
     assert len(reply.said) < 50_000
 
 
 @pytest.mark.parametrize("name", NO_TEXT)
 def test_what_is_no_text_is_not_waited_for(tmp_path: Path, name: str) -> None:
     reply = apart(name, tmp_path, BOMBS[name](tmp_path))
-    assert (reply.code, reply.faults) == (2, ())
+    assert (reply.code, faults(reply)) == (2, ())
     assert f"is {NO_TEXT[name]}" in reply.said
 
 

@@ -190,10 +190,11 @@ def test_a_signal_ends_the_search_soon_and_orderly(tmp_path: Path, number: int, 
     assert process.stdout.readline() == "epoch\n"
     began = time.monotonic()
     os.killpg(process.pid, number) if to_group else process.send_signal(number)
-    said, complaints = process.communicate(timeout=60)
-    assert time.monotonic() - began < 10
-    assert said.splitlines()[-1] == f"interrupted {int(number)}"
-    assert process.returncode == 0
+    said = next((line for line in process.stdout if line != "epoch\n"), None)
+    took = time.monotonic() - began
+    rest, complaints = process.communicate(timeout=60)
+    assert (said, rest, process.returncode) == (f"interrupted {int(number)}\n", "", 0), complaints
+    assert took < 10
     assert complaints == f"{STOPPING}\n"
     states = [record.state for record in read_records(tmp_path)]
     assert states
@@ -210,7 +211,7 @@ def test_a_signal_is_obeyed_though_the_study_does_not_answer(tmp_path: Path) -> 
             held.execute("BEGIN EXCLUSIVE")
             time.sleep(1)
             process.send_signal(signal.SIGINT)
-            _, complaints = process.communicate(timeout=20)
+            _, complaints = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert complaints == f"{STOPPING}\n"
     assert {record.state for record in read_records(tmp_path)} == {"running"}

@@ -77,7 +77,7 @@ def test_a_signal_that_is_not_obeyed_for_long_counts_as_two() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Signalled):
             time.sleep(10)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 9
     assert interruption.signal == signal.SIGTERM
 
 
@@ -87,8 +87,11 @@ def test_the_first_is_answered_at_once_and_in_one_line(
 ) -> None:
     with catch_signals():
         signal.raise_signal(number)
-        time.sleep(0.2)  # the end takes longer
-        assert capsys.readouterr() == ("", f"{STOPPING}\n")
+        said, until = capsys.readouterr(), time.monotonic() + 10  # while this context lasts: its end takes longer
+        while not said.err and time.monotonic() < until:
+            time.sleep(0.02)
+            said = capsys.readouterr()
+        assert said == ("", f"{STOPPING}\n")
         with pytest.raises(Signalled):
             signal.raise_signal(number)
     assert capsys.readouterr() == ("", "")
@@ -103,9 +106,9 @@ def test_nothing_is_answered_where_nobody_asked(capsys: pytest.CaptureFixture[st
 
 def test_one_that_is_obeyed_does_not() -> None:
     with catch_signals() as interruption:
-        with interruption.insistent(0.1):
+        with interruption.insistent(0.4):
             signal.raise_signal(signal.SIGINT)
-        time.sleep(0.5)  # a second one would be raised here
+        time.sleep(0.8)  # a second one would be raised here
         assert interruption.signal == signal.SIGINT
 
 
