@@ -89,7 +89,7 @@ def _row(metric: str, a: Side, b: Side) -> MetricRow:
     first, second = a.values(metric), b.values(metric)
     one, other = a.value(metric), b.value(metric)
     delta = None if one is None or other is None else other - one
-    interval = _interval(first, second, paired=_paired(a, b))
+    interval = _interval(first, second, folds=a.folds if _paired(a, b) else 0)
     return MetricRow(
         metric=metric,
         a=one,
@@ -110,12 +110,13 @@ def _row(metric: str, a: Side, b: Side) -> MetricRow:
 
 def _paired(a: Side, b: Side) -> bool:
     """Whether runs match one to one: the same folds of the same data. Equal seeds of different settings do not."""
-    return a.folds > 1 and a.folds == b.folds and a.fingerprint is not None and a.fingerprint == b.fingerprint
+    alike = (a.folds, len(a.runs), a.fingerprint) == (b.folds, len(b.runs), b.fingerprint)
+    return a.folds > 1 and a.fingerprint is not None and alike
 
 
-def _interval(first: list[float], second: list[float], *, paired: bool) -> Interval | None:
-    if paired and len(first) == len(second):
-        return paired_interval(first, second)
+def _interval(first: list[float], second: list[float], *, folds: int) -> Interval | None:
+    if folds and len(first) == len(second):
+        return paired_interval(first, second, folds)
     return difference_interval(first, second)
 
 

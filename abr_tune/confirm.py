@@ -36,7 +36,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Trainings that share their data and health rules: all fresh runs, or those of one fold."""
+    """Trainings that share their data and health rules: all fresh runs, or those of one fold of one division."""
 
     plan: Plan
     dataset: Any
@@ -103,32 +103,35 @@ def chosen(materials: Materials, records: Sequence[TrialRecord]) -> tuple[list[T
 
 
 def runs_of(plan: Plan, number: int) -> list[str]:
-    """The folders of a leader's fresh runs, relative to the run's: by fold, and in each by seed."""
-    seeds = confirmation_seeds(plan)
+    """The folders of a leader's fresh runs, relative to the run's: by seed, and for each by fold."""
     folds = [f"-fold{fold + 1}" for fold in range(plan.confirm.folds)] or [""]
-    return [f"confirm/{number}-{seed}{fold}" for fold in folds for seed in seeds]
+    return [f"confirm/{number}-{seed}{fold}" for seed in confirmation_seeds(plan) for fold in folds]
 
 
 def _groups(materials: Materials, best: Sequence[TrialRecord]) -> list[Group]:
+    """Of folds, every seed has a division of its own: with several, that is repeated k-fold cross-validation."""
     plan = materials.plan
     seeds = confirmation_seeds(plan)
     if not seeds or not best:
         return []
-    parts = divided(plan, materials.dataset) or [materials.dataset]
+    if plan.confirm.folds:
+        parts = [(part, [seed]) for index, seed in enumerate(seeds) for part in divided(plan, materials.dataset, index)]
+    else:
+        parts = [(materials.dataset, seeds)]
     watched: dict[Any, list[TrialRecord]] = {}
     for record in best:
         watched.setdefault(lenient(materials, record).health, []).append(record)
     groups = []
-    for place, part in enumerate(parts):
+    for place, (part, with_seeds) in enumerate(parts):
         for health, records in watched.items():
             trainings = [
                 Training(
                     options=resolve(plan.task.options, {**plan.train, **record.params}),
                     seed=seed,
-                    folder=materials.run.path / runs_of(plan, record.number)[place * len(seeds) + index],
+                    folder=materials.run.path / runs_of(plan, record.number)[place + index],
                 )
                 for record in records
-                for index, seed in enumerate(seeds)
+                for index, seed in enumerate(with_seeds)
             ]
             groups.append(Group(replace(plan, health=health), part, tuple(trainings)))
     return groups

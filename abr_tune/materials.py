@@ -219,8 +219,10 @@ def load_data(plan: Plan) -> Any:
         raise UserError(f"the data cannot be used: {mistake}") from mistake
 
 
-def divided(plan: Plan, dataset: Any) -> Sequence[Any]:
+def divided(plan: Plan, dataset: Any, division: int = 0) -> Sequence[Any]:
     """The data sets of the folds that confirmation asks for; empty when it asks for none.
+
+    Every `division` is another one, and the same in all runs over these data: they can be compared fold by fold.
 
     Raises:
         UserError: the task cannot divide its data, or not these.
@@ -228,7 +230,7 @@ def divided(plan: Plan, dataset: Any) -> Sequence[Any]:
     if not plan.confirm.folds:
         return ()
     try:
-        folds = plan.task.folds(dataset, count=plan.confirm.folds, seed=plan.seed)
+        folds = plan.task.folds(dataset, count=plan.confirm.folds, seed=division)
     except ValueError as mistake:
         raise UserError(f"confirm.folds: {mistake}") from mistake
     if len(folds) != plan.confirm.folds:

@@ -20,6 +20,20 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     return fmean(values) - half, fmean(values) + half
 
 
+def folds_interval(values: Sequence[float], folds: int) -> Interval | None:
+    """95 % interval of the mean over the folds of one or several divisions; None with fewer than two values.
+
+    Folds share most of what they train on, so their mean varies more than sd / sqrt(n) says: its variance is taken as
+    sd² (1/n + 1/(folds - 1)), Nadeau and Bengio 2003, Inference for the Generalization Error; for repeated divisions
+    Bouckaert and Frank 2004.
+    """
+    if len(values) < 2:
+        return None
+    scale = (1 / len(values) + 1 / (folds - 1)) ** 0.5
+    half = _t(1 - (1 - CONFIDENCE) / 2, len(values) - 1) * stdev(values) * scale
+    return fmean(values) - half, fmean(values) + half
+
+
 def prediction_interval(mean: float, sd: float, seen: int, runs: int = 1) -> Interval:
     """Where `runs` further measurements all lie in 19 of 20 cases, after `seen` with this mean and deviation.
 
@@ -45,9 +59,9 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> Inte
     return delta - half, delta + half
 
 
-def paired_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    """95 % interval of the mean of `second` less `first`, measured pair by pair; None with fewer than two pairs."""
-    return mean_interval([after - before for before, after in zip(first, second, strict=True)])
+def paired_interval(first: Sequence[float], second: Sequence[float], folds: int) -> Interval | None:
+    """95 % interval of the mean of `second` less `first`, fold by fold; None with fewer than two pairs."""
+    return folds_interval([after - before for before, after in zip(first, second, strict=True)], folds)
 
 
 def _t(quantile: float, freedom: float) -> float:
@@ -63,10 +77,10 @@ class Score:
     searched: float
     """On the search's seed."""
     values: tuple[float | None, ...] = ()
-    """One for each fresh run, fold by fold where there are folds; None where a run did not end with one."""
+    """One for each fresh run; None where a run did not end with one."""
     direction: Direction = "maximize"
     folds: int = 0
-    """Into how many equal groups, one for each fold, the values fall; 0: all are of the same data."""
+    """Of how many folds a division of the data has, each run holding out another; 0: all are of the same data."""
 
     @property
     def known(self) -> list[float]:
@@ -79,29 +93,19 @@ class Score:
         return len(self.known) == len(self.values)
 
     @property
-    def units(self) -> list[float]:
-        """What varies independently: the values, or the mean of each fold, whose runs share their data."""
-        if not self.folds:
-            return self.known
-        size = len(self.values) // self.folds
-        parts = [self.values[start : start + size] for start in range(0, len(self.values), size)]
-        found = [[value for value in part if value is not None] for part in parts]
-        return [fmean(part) for part in found if part]
-
-    @property
     def mean(self) -> float | None:
         """Mean of the fresh values; None without any."""
         return fmean(self.known) if self.known else None
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation between fresh runs, or between folds; None with fewer than two."""
-        return stdev(self.units) if len(self.units) > 1 else None
+        """Standard deviation between fresh runs; None with fewer than two."""
+        return stdev(self.known) if len(self.known) > 1 else None
 
     @property
     def interval(self) -> Interval | None:
-        """95 % interval of the mean; folds share training data, so between folds it is narrower than it should be."""
-        return mean_interval(self.units)
+        """95 % interval of the mean; on folds wider, because they share training data."""
+        return folds_interval(self.known, self.folds) if self.folds else mean_interval(self.known)
 
     @property
     def optimism(self) -> float | None:
@@ -121,7 +125,7 @@ class Score:
         """
         if self.mean is None or self.sd is None:
             return None
-        _, high = prediction_interval(self.mean, self.sd, len(self.units))
+        _, high = prediction_interval(self.mean, self.sd, len(self.known))
         return abs(self.mean - self.searched) + high - self.mean
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 from abr_tune.borders import refuse_links, within
 from abr_tune.errors import UserError
 from abr_tune.plan.yaml import read
-from abr_tune.repeats import Score
 from abr_tune.runs import RunFolder, find_run
 from abr_tune.stages.folder import one_search
 from abr_tune.trial import CONFIG, HISTORY, read_history
@@ -47,10 +46,10 @@ class Side:
         return frozenset({*self.once, *(name for run in self.runs for name in run)})
 
     def values(self, metric: str) -> list[float]:
-        """One value for each fresh run, or for each fold; a single one, or none, where there were no fresh runs."""
+        """One value for each fresh run; a single one, or none, where there were no fresh runs."""
         found = [run[metric] for run in self.runs if metric in run]
         if found and len(found) == len(self.runs):
-            return Score(searched=0.0, values=tuple(found), folds=self.folds).units
+            return found
         return [self.once[metric]] if metric in self.once else []
 
     def value(self, metric: str) -> float | None:

@@ -111,10 +111,18 @@ def test_on_folds_every_seed_is_trained_once_per_part_held_out(tmp_path: Path) -
     given = materials(tmp_path, task=Divisible(), confirm=Confirm(top=1, seeds=2, folds=3))
     found = confirm(given, [searched(given, 0, **GOOD)])
     [best] = found.finalists
-    assert best.runs[:3] == ("confirm/0-1-fold1", "confirm/0-2-fold1", "confirm/0-1-fold2")
+    assert best.runs[2:4] == ("confirm/0-1-fold3", "confirm/0-2-fold1")
     assert (len(best.values), best.folds) == (6, 3)
     # The same seed on other data is another run.
-    assert len(set(best.values[::2])) > 1
+    assert len(set(best.values[:3])) > 1
+
+
+def test_every_seed_has_a_division_of_its_own_and_all_runs_have_the_same_ones(tmp_path: Path) -> None:
+    given = materials(tmp_path, task=Divisible(), confirm=Confirm(seeds=2, folds=3))
+    first, second = ([part.tobytes() for part in divided(given.plan, given.dataset, index)] for index in range(2))
+    assert not set(first) & set(second)
+    other = divided(replace(given.plan, seed=given.plan.seed + 5), given.dataset)
+    assert [part.tobytes() for part in other] == first
 
 
 def test_a_task_that_cannot_divide_its_data_is_refused() -> None:

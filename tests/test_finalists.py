@@ -8,6 +8,7 @@ import pytest
 
 from abr_tune.finalists import confirmed, finalist, leaders, mean_optimism, rank, unfinished_leaders
 from abr_tune.plan.plan import Bound, Constraint
+from abr_tune.repeats import folds_interval
 from abr_tune.search.events import TrialRecord, TrialState
 from core.report import EpochReport
 from core.tasks import Objective
@@ -149,11 +150,12 @@ def test_several_objectives_rank_by_the_front_of_their_means_then_by_the_first()
     assert given[0].to_json()["others"][MAE]["searched"] == 9.0
 
 
-def test_runs_of_one_fold_are_no_independent_witnesses() -> None:
-    """Two folds of two seeds: the spread is that of the folds' means 0.5 and 0.7, not of the four values."""
-    folded = finalist(record(0, 0.6), [report(value) for value in (0.4, 0.6, 0.6, 0.8)], UP, folds=2)
-    assert folded.score.units == pytest.approx([0.5, 0.7])
-    assert folded.sd == pytest.approx(0.1414214, abs=1e-6)
+def test_folds_of_several_divisions_are_all_measurements_but_less_sure_than_seeds() -> None:
+    """Two divisions in two folds: the spread is that of the four values, the interval that of folds."""
+    values = (0.4, 0.6, 0.6, 0.8)
+    folded = finalist(record(0, 0.6), [report(value) for value in values], UP, folds=2)
+    assert folded.sd == pytest.approx(0.1632993, abs=1e-6)
+    assert confirmed([folded])["interval"] == pytest.approx(folds_interval(values, 2))
     assert confirmed([folded])["seeds"] == 2
     # Other data than the search's: nobody can say how much it flattered.
     assert confirmed([folded])["optimism"] is None

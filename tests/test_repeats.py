@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from scipy.stats import ttest_ind
 
-from abr_tune.repeats import Score, difference_interval, mean_interval, paired_interval, prediction_interval
+from abr_tune.repeats import (
+    Score,
+    difference_interval,
+    folds_interval,
+    mean_interval,
+    paired_interval,
+    prediction_interval,
+)
 
 
 def test_the_interval_of_a_mean() -> None:
@@ -30,7 +37,17 @@ def test_the_difference_of_two_means_is_welchs() -> None:
 
 def test_pairs_take_out_what_both_share() -> None:
     # The differences are 1, 1, 1 although the values lie far apart.
-    assert paired_interval([1.0, 5.0, 9.0], [2.0, 6.0, 10.0]) == pytest.approx((1.0, 1.0))
+    assert paired_interval([1.0, 5.0, 9.0], [2.0, 6.0, 10.0], folds=3) == pytest.approx((1.0, 1.0))
+
+
+def test_folds_share_training_data_and_their_interval_is_the_wider() -> None:
+    # 1, 2, 3 of three folds: 4.302653 sqrt(1/3 + 1/2), as Nadeau and Bengio have it; t(0.975, 5) = 2.570582 of six.
+    assert folds_interval([1, 2, 3], 3) == pytest.approx((2 - 3.927767, 2 + 3.927767), abs=1e-5)
+    low, high = folds_interval([1, 2, 3, 1, 2, 3], 3) or (0.0, 0.0)
+    assert high - low == pytest.approx(2 * 2.570582 * 0.8**0.5 * (1 / 6 + 1 / 2) ** 0.5, abs=1e-5)
+    assert folds_interval([1.0], 3) is None
+    folded = Score(searched=0.0, values=(1.0, 2.0, 3.0), folds=3)
+    assert folded.interval == folds_interval([1, 2, 3], 3)
 
 
 def test_a_score_without_fresh_runs_promises_nothing() -> None:
