@@ -118,7 +118,7 @@ def still_moving(miss: Miss, evidence: Evidence) -> Iterator[str]:
 
 
 def lucky_seed(miss: Miss, evidence: Evidence) -> Iterator[str]:
-    """The search's own seed met it, fresh ones do not."""
+    """The search's own run met it, fresh ones do not."""
     record = next((each for each in evidence.records if each.number == evidence.best.trial), None)
     searched = None if record is None else (record.metrics or {}).get(miss.metric)
     if searched is None or miss.value is None or not evidence.best.runs or miss.by(searched) > 0:
@@ -131,8 +131,8 @@ def lucky_seed(miss: Miss, evidence: Evidence) -> Iterator[str]:
     if len(values) > 1:
         met = sum(miss.by(value) <= 0 for value in values)
         yield (
-            f"the search's own seed met it with {searched:.4g}, and {met} of {len(values)} fresh ones do: it depends "
-            "on the seed; confirm more leaders (--set confirm.top=10) rather than search on"
+            f"the search's own run met it with {searched:.4g}, and {met} of {len(values)} fresh ones do: it depends on "
+            f"{'what is held out' if evidence.best.folds else 'the seed'}; confirm more leaders (--set confirm.top=10) rather than search on"
         )
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,12 @@ from benchmarks.checks import ROOT, Check, Measured, abr_tune
 CATARACT: Final = ROOT / "search_spaces" / "cataract.yaml"
 SECONDS: Final = 15 * 60
 """What a search and its table may take on two cores."""
-RESULTS: Final = Path(tempfile.mkdtemp(prefix="tasks-"))
+
+
+@cache
+def results() -> Path:
+    """A folder for this call's runs."""
+    return Path(tempfile.mkdtemp(prefix="accept-tasks-"))
 
 
 def digits() -> Measured:
@@ -25,7 +31,7 @@ def digits() -> Measured:
     if not sounds.RECORDINGS.is_dir():
         return Measured(False, f"there are no recordings in {sounds.RECORDINGS}")
     began = time.monotonic()
-    run, searched = sounds.search(RESULTS, trials=None)
+    run, searched = sounds.search(results(), trials=None)
     lines = sounds.table(run)
     seconds = time.monotonic() - began
     beats = all(sounds.beats(lines, name) for name in (sounds.MAJORITY, *sounds.COMPARED))
@@ -36,8 +42,8 @@ def digits() -> Measured:
 def collapse_recipe() -> Measured:
     """The collapse recipe collapses, and is stopped for the class it names by epoch 6 (here without ranking)."""
     words = ["--trials", "1", "--set", "pruner=none", "--set", "audit=0", "--name", "recipe"]
-    answer = abr_tune("run", str(CATARACT), "--out", str(RESULTS), *words, cwd=ROOT)
-    [recipe] = json.loads(abr_tune("trials", "recipe", "--out", str(RESULTS), "--json", cwd=ROOT).stdout)
+    answer = abr_tune("run", str(CATARACT), "--out", str(results()), *words, cwd=ROOT)
+    [recipe] = json.loads(abr_tune("trials", "recipe", "--out", str(results()), "--json", cwd=ROOT).stdout)
     stopped = recipe["state"] == "pruned" and recipe["pruned_by"] == "literal_zero_f1" and recipe["epochs"] <= 6
     text = f"{recipe['state']} by {recipe['pruned_by']} after {recipe['epochs']} epochs: {recipe['why']}"
     return Measured(stopped and "No Cataract" in str(recipe["why"]), f"{text} (exit {answer.returncode})")
@@ -46,17 +52,16 @@ def collapse_recipe() -> Measured:
 def cataract() -> Measured:
     """The best found reaches the documents' targets."""
     began = time.monotonic()
-    answer = abr_tune("run", str(CATARACT), "--out", str(RESULTS), "--json", cwd=ROOT, timeout=3600)
+    answer = abr_tune("run", str(CATARACT), "--out", str(results()), "--json", cwd=ROOT, timeout=3600)
     seconds = time.monotonic() - began
     if answer.returncode:
         return Measured(False, f"run ended with {answer.returncode}: {answer.stderr[-500:]}")
     summary = json.loads(answer.stdout)
     gate = summary["gate"]
     rows = "; ".join(f"{row['metric']} {_number(row['value'])} ({row['go']})" for row in gate["criteria"])
-    test = json.loads((RESULTS / "cataract" / "best" / "metrics.json").read_text(encoding="utf-8"))
     text = (
         f"{seconds:.0f} s (bar {SECONDS} s), gate {gate['verdict']}: {rows}\n"
-        f"test macro-F1 {_number(test.get('test/class/f1_macro'))}, "
+        f"test macro-F1 {_number(summary['test'].get('test/class/f1_macro'))}, "
         f"majority {summary['baselines']['val/class/f1_macro']:.3f} (validation); simulated eyes"
     )
     return Measured(gate["verdict"] == "go" and seconds <= SECONDS, text)
@@ -69,7 +74,7 @@ def own_folder() -> Measured:
 
     from core.data.images.simulated import simulate_eyes
 
-    folder = RESULTS / "photographs"
+    folder = results() / "photographs"
     eyes = simulate_eyes(120, 8, size=96, seed=11)
     for index, (pixels, kind) in enumerate(zip(eyes.inputs, eyes.class_index, strict=True)):
         place = folder / eyes.class_names[kind]
@@ -77,15 +82,15 @@ def own_folder() -> Measured:
         Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(place / f"{index}.png")
     lines = CATARACT.read_text(encoding="utf-8").splitlines()
     changed = [f"data: {{source: {folder}}}" if line.startswith("data:") else line for line in lines]
-    space = RESULTS / "own.yaml"
+    space = results() / "own.yaml"
     space.write_text("\n".join(changed) + "\n", encoding="utf-8")
     differ = sum(one != other for one, other in zip(lines, changed, strict=True))
     answer = abr_tune(
-        "run", str(space), "--out", str(RESULTS), "--trials", "4", "--set", "train.epochs=2",
+        "run", str(space), "--out", str(results()), "--trials", "4", "--set", "train.epochs=2",
         "--set", "confirm={top: 1, seeds: 1}",
         "--set", "gate={}", "--set", "health={}", "--set", "pruner=none", "--name", "own", cwd=ROOT,
     )  # fmt: skip
-    best = json.loads((RESULTS / "own" / "summary.json").read_text(encoding="utf-8")).get("best") or {}
+    best = json.loads((results() / "own" / "summary.json").read_text(encoding="utf-8")).get("best") or {}
     text = (
         f"{differ} line changed, 120 images in a folder of folders, exit {answer.returncode}, best {best.get('value')}"
     )

@@ -126,7 +126,10 @@ def test_a_lucky_seed_is_called_one() -> None:
     lucky = evidence([], history(0.3), history(0.42))
     lucky = replace(lucky, records=[trial(0, 0.45)])
     [step] = next_steps(GO, 0.36, lucky)
-    assert step.startswith("the search's own seed met it with 0.45, and 1 of 2 fresh ones do: it depends on the seed")
+    assert step.startswith("the search's own run met it with 0.45, and 1 of 2 fresh ones do: it depends on the seed")
+    folded = replace(lucky, best=replace(lucky.best, folds=2))
+    [step] = next_steps(GO, 0.36, folded)
+    assert "1 of 2 fresh ones do: it depends on what is held out" in step
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from abr_tune.cli.compare import WIDEST, _confusion
 from abr_tune.compare import MetricRow, compare
 from abr_tune.errors import UserError
 from abr_tune.sides import Side, read_side, settings_of
@@ -91,3 +93,11 @@ def test_what_is_not_there_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "phase1" / "space.yaml").write_text("name: phase1\n")
     with pytest.raises(UserError, match="run phase1 has no best configuration to compare yet"):
         read_side("phase1", tmp_path)
+
+
+def test_a_matrix_of_many_classes_is_left_to_json_and_the_report() -> None:
+    def printed(classes: int) -> list[str]:
+        return list(_confusion("a", {"classes": range(classes), "counts": np.eye(classes, dtype=int).tolist()}))
+
+    assert len(printed(WIDEST)) == WIDEST + 1
+    assert printed(WIDEST + 1) == ["a  13 classes: --json has the matrix, `abr-tune report` draws it"]

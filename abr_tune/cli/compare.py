@@ -12,6 +12,8 @@ from abr_tune.cli.arguments import Json, Out
 from abr_tune.cli.document import echo_json
 
 SIDE: Final = "A run by name or folder, a best.yaml, or the folder of one training."
+WIDEST: Final = 12
+"""Most classes of a confusion matrix that is printed."""
 
 
 def compare(
@@ -96,6 +98,9 @@ def _confusion(side: str, matrix: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"{side}  none"
         return
     names = [str(name) for name in matrix["classes"]]
+    if len(names) > WIDEST:
+        yield f"{side}  {len(names)} classes: --json has the matrix, `abr-tune report` draws it"
+        return
     width = max(len(name) for name in names)
     yield f"{side}  {'':{width}s}  " + "  ".join(f"{name[:9]:>9s}" for name in names)
     for name, counts in zip(names, matrix["counts"], strict=True):
