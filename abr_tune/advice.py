@@ -130,9 +130,10 @@ def lucky_seed(miss: Miss, evidence: Evidence) -> Iterator[str]:
     ]
     if len(values) > 1:
         met = sum(miss.by(value) <= 0 for value in values)
+        cause = "what is held out" if evidence.best.folds else "the seed"
         yield (
             f"the search's own run met it with {searched:.4g}, and {met} of {len(values)} fresh ones do: it depends on "
-            f"{'what is held out' if evidence.best.folds else 'the seed'}; confirm more leaders (--set confirm.top=10) rather than search on"
+            f"{cause}; confirm more leaders (--set confirm.top=10) rather than search on"
         )
 
 
