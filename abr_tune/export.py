@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -86,9 +87,17 @@ def _named(finalist: Finalist) -> dict[str, Any]:
 
 
 def newest_weights(folder: Path) -> Path | None:
-    """The weights a training left in its checkpoint folder last."""
-    found = (folder / CHECKPOINT).rglob(WEIGHTS)
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    """The weights a training left in its checkpoint folder last: of the highest epoch, where folders are numbered.
+
+    Times of files decide only between the others, because a copied folder has new ones.
+    """
+    checkpoint = folder / CHECKPOINT
+
+    def age(weights: Path) -> tuple[list[int], int]:
+        numbers = re.findall(r"\d+", str(weights.relative_to(checkpoint).parent))
+        return [int(number) for number in numbers], weights.stat().st_mtime_ns
+
+    return max(checkpoint.rglob(WEIGHTS), key=age, default=None)
 
 
 def export_trial(
