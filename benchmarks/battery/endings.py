@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -140,8 +141,19 @@ def on_ray(
     yield _row(lives, whole, "under Ray", tried)
 
 
+@contextmanager
+def _hanging_up_counts() -> Iterator[None]:
+    """Commands started in this context hear SIGHUP, also where this one, under nohup, does not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def _row(lives: Lives, whole: Story, where: str, tried: Sequence[tuple[Way, Moment]]) -> Row:
-    ends = [_ended(lives, way, moment) for way, moment in tried]
+    with _hanging_up_counts():
+        ends = [_ended(lives, way, moment) for way, moment in tried]
     counts = held_against(lives, whole, alike=True)
     wrong = [f"{end.code} after {end.way} while {end.moment}" for end in ends if end.code != CODES[end.way]]
     longest = max(ends, key=lambda end: end.seconds)
