@@ -116,7 +116,7 @@ def _paired(a: Side, b: Side) -> bool:
 
 def _interval(first: list[float], second: list[float], *, folds: int) -> Interval | None:
     if folds and len(first) == len(second):
-        return paired_interval(first, second, folds)
+        return paired_interval(first, second, folds=folds)
     return difference_interval(first, second)
 
 

@@ -59,9 +59,13 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> Inte
     return delta - half, delta + half
 
 
-def paired_interval(first: Sequence[float], second: Sequence[float], folds: int) -> Interval | None:
-    """95 % interval of the mean of `second` less `first`, fold by fold; None with fewer than two pairs."""
-    return folds_interval([after - before for before, after in zip(first, second, strict=True)], folds)
+def paired_interval(first: Sequence[float], second: Sequence[float], *, folds: int = 0) -> Interval | None:
+    """95 % interval of the mean of `second` less `first`, measured pair by pair; None with fewer than two pairs.
+
+    Where the pairs are folds, `folds` says how many a division of the data has.
+    """
+    differences = [after - before for before, after in zip(first, second, strict=True)]
+    return folds_interval(differences, folds) if folds else mean_interval(differences)
 
 
 def _t(quantile: float, freedom: float) -> float:

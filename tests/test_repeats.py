@@ -37,7 +37,9 @@ def test_the_difference_of_two_means_is_welchs() -> None:
 
 def test_pairs_take_out_what_both_share() -> None:
     # The differences are 1, 1, 1 although the values lie far apart.
-    assert paired_interval([1.0, 5.0, 9.0], [2.0, 6.0, 10.0], folds=3) == pytest.approx((1.0, 1.0))
+    assert paired_interval([1.0, 5.0, 9.0], [2.0, 6.0, 10.0]) == pytest.approx((1.0, 1.0))
+    assert paired_interval([1.0, 5.0, 9.0], [2.0, 7.0, 12.0]) == mean_interval([1, 2, 3])
+    assert paired_interval([1.0, 5.0, 9.0], [2.0, 7.0, 12.0], folds=3) == folds_interval([1, 2, 3], 3)
 
 
 def test_folds_share_training_data_and_their_interval_is_the_wider() -> None:
