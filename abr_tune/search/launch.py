@@ -25,6 +25,7 @@ QUIET: Final = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -32,7 +33,10 @@ QUIET: Final = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
-"""Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours."""
+"""Ray's own output, snapshots and signal handlers are off: the study, the console and the signals are ours.
+
+Nor does a call that comes after the end of our Ray start another one, open and without an end, as it otherwise would.
+"""
 OBJECT_STORE_BYTES: Final = 2**31
 NOT_STARTED: Final = "Ray did not start: "
 SECONDS_TO_SHUT_DOWN: Final = 3.0

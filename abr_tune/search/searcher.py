@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -83,6 +85,13 @@ def _fit(bridge: _Bridge, shared: Shared, resources: Resources, scratch: Path) -
         ).fit()
     except BaseException as error:  # noqa: BLE001 - raised again by run_on_ray, in the caller's thread
         bridge.error = bridge.error or error
+
+
+def _end(actors: Sequence[Any]) -> None:
+    """End the workers of a Ray that may be gone before all are asked for, and they with it."""
+    for actor in actors:
+        with suppress(RayError):
+            ray.kill(actor)
 
 
 class _Bridge:
@@ -183,7 +192,7 @@ class _Bridge:
         trials = self.controller.get_trials() if self.controller is not None else ()
         actors = [actor for trial in trials if (actor := trial.temporary_state.ray_actor) is not None]
         # A Ray that is dying itself, of the same signal, may never answer.
-        threading.Thread(target=lambda: [ray.kill(actor) for actor in actors], daemon=True).start()
+        threading.Thread(target=_end, args=(actors,), daemon=True).start()
 
     def close(self) -> None:
         """From now on nobody listens, and no marker is needed."""

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
 
 from abr_tune.errors import EnvironmentFault
 from abr_tune.plan.plan import Resources
-from abr_tune.search.launch import Cluster
+from abr_tune.search.launch import QUIET, Cluster
 
 pytestmark = pytest.mark.ray
 
@@ -29,3 +30,25 @@ def test_no_server_of_ray_is_started_once_it_is_put_away() -> None:
         with pytest.raises(EnvironmentFault, match="put away while it started"):
             services.ConsolePopen(command)
     assert services.ConsolePopen is before
+
+
+LATE = """
+import ray
+from ray.exceptions import RayError
+from types import SimpleNamespace
+from abr_tune.search.searcher import _end
+
+_end([SimpleNamespace()])
+try:
+    ray.put(1)
+except RayError as refused:
+    print(ray.is_initialized(), refused)
+"""
+
+
+def test_a_call_that_comes_after_the_end_starts_no_other_ray() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], env=os.environ | QUIET, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.startswith("False System error: Ray has not been started yet"), done.stderr
+    assert not done.stderr
