@@ -109,7 +109,10 @@ def runs_of(plan: Plan, number: int) -> list[str]:
 
 
 def _groups(materials: Materials, best: Sequence[TrialRecord]) -> list[Group]:
-    """Of folds, every seed has a division of its own: with several, that is repeated k-fold cross-validation."""
+    """What is to be trained, by what it shares.
+
+    Of folds, every seed has a division of its own: with several seeds, that is repeated k-fold cross-validation.
+    """
     plan = materials.plan
     seeds = confirmation_seeds(plan)
     if not seeds or not best:
