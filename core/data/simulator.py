@@ -41,8 +41,10 @@ STREAM: Final[Mapping[Split, int]] = {"train": 0, "val": 1, "test": 2}
 """Each split draws from a random stream of its own: changing the size of one leaves the others as they were."""
 SWEEPS: Final = (3000.0, 0.4, 1000.0, 8000.0)
 """Sweeps of a recording: median, spread of the logarithm, least, most (the clinic's protocol is not known)."""
+AT_ONCE: Final = 400_000
+"""Recordings of a split drawn at a time: bounds the memory."""
 OTHERS_AT_ONCE: Final = 12_000
-"""Recordings drawn at a time where many are needed: bounds the memory."""
+"""The same of patients in no split."""
 NOISE_DEGREES_OF_FREEDOM: Final = 250
 """Degrees of freedom of the device's own noise estimate behind FMP."""
 FMP_WINDOW_MS: Final = (5.0, 13.3)
@@ -82,8 +84,15 @@ def simulated(sizes: Mapping[str, int]) -> Simulation:
 
 def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
     """One split of `recordings` recordings, and their latents."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split],)))
-    table, latents = _drawn(rng, split, recordings, QUOTA[split], by_share=split == "train")
+    tables, drawn = [], []
+    for part, start in enumerate(range(0, recordings, AT_ONCE)):
+        own, prefix = ((part,), f"{split}-{part}") if part else ((), split)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split], *own)))
+        count = min(AT_ONCE, recordings - start)
+        table, latents = _drawn(rng, prefix, count, QUOTA[split], by_share=split == "train")
+        tables.append(table)
+        drawn.append(latents.assign(patient=latents["patient"] + sum(each["patient"].nunique() for each in drawn)))
+    table, latents = concatenate(tables), pd.concat(drawn, ignore_index=True)
     if split == "train":
         return table, latents
     return replace(table, weight=_restoring_weight(table.hearing_class)), latents

@@ -52,6 +52,20 @@ def test_same_options_same_numbers_other_seed_other_numbers() -> None:
     assert first.fold.train.fingerprint() != other.fold.train.fingerprint()
 
 
+def test_large_splits_are_drawn_in_parts_of_other_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = simulate_split("val", 700, 5)
+    monkeypatch.setattr("core.data.simulator.AT_ONCE", 700)
+    table, latents = simulate_split("val", 1500, 5)
+    assert len(table) == len(latents) == 1500
+    assert table.take(np.arange(700)).signal.tobytes() == whole.signal.tobytes()
+    _, patient = np.unique(table.patient, return_inverse=True)
+    assert patient.max() == latents["patient"].nunique() - 1
+    # One index of the latents, one name.
+    assert len(set(zip(patient, latents["patient"], strict=True))) == patient.max() + 1
+    assert table.weight is not None
+    assert np.bincount(table.hearing_class, table.weight) / 1500 == pytest.approx(cohort.CLASS_SHARE)
+
+
 def test_changing_validation_leaves_train_and_test_alone() -> None:
     one, two = simulate(SMALL), simulate(SMALL.model_copy(update={"val": 400}))
     assert one.fold.train.fingerprint() == two.fold.train.fingerprint()
