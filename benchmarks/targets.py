@@ -1,12 +1,13 @@
 """The documents' targets beside what a finished recovery run reached, and how far anything could.
 
-    python -m benchmarks.targets results/recovery [--at-length results/trained/small-...]
+    python -m benchmarks.targets results/recovery [--at-length results/trained/small-...] [--ideal ideal-reader.npz]
 
 Everything is simulated. For each target: the confirmed validation mean of its stage; then, on the test patients, whom
 nobody has seen, the last stage's network, its confirmed leaders together, a larger network trained at length (`abr-tune
 train benchmarks/small.yaml`), the trivial predictor, gradient-boosted trees on the same inputs and recordings (with the
-paired 95 % interval over patients of network minus tree), and two ceilings: trees given the true latents of 20,000
-other patients, and trees given the latents as well as the noise of each recording lets them be read. The weights are
+paired 95 % interval over patients of network minus tree), and the ceilings: trees given the true latents of 20,000
+other patients, trees given the latents as well as the noise of each recording lets them be read, and for the class what
+Bayes' rule makes of the recordings under the simulator's own law (`python -m benchmarks.ideal_reader`). The weights are
 fixed when this begins: the test recordings decide nothing.
 """
 
@@ -30,8 +31,10 @@ from abr_tune.export import newest_weights
 from abr_tune.plan.yaml import read
 from abr_tune.runs import RunFolder
 from benchmarks.checks import Measured
+from benchmarks.ideal_reader import decided
 from core.data import ceilings
 from core.data.recordings import Fold, Recordings
+from core.data.references import patient_bootstrap
 from core.data.simulator import simulate_split
 from core.metrics import Predictions, trivial_scores, weights_of
 from core.metrics.resampled import SMALLER_IS_BETTER, Interval, metric_value, paired_interval
@@ -99,6 +102,18 @@ TARGETS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Ideal:
+    """What the ideal reader of the recordings has, by metric; macro-F1 with its 95 % interval over patients."""
+
+    accuracy: float
+    f1_macro: Interval
+
+    def value(self, metric: str) -> float | None:
+        """Of a metric; None for those it does not speak of."""
+        return {"class/accuracy": self.accuracy, "class/f1_macro": self.f1_macro.value}.get(metric)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
     """Everybody's answers for the same test recordings."""
@@ -114,6 +129,8 @@ class Compared:
     """Of trees that are given the true latents."""
     as_read: Predictions
     """Of trees that are given the latents as the noise lets them be read."""
+    ideal: Ideal | None
+    """Of Bayes' rule, for the class."""
     trivial: Mapping[str, float]
     faint: NDArray[np.bool_]
     """(N,) whether the response is smaller than the noise."""
@@ -143,7 +160,7 @@ def _last_line(file: Path) -> str:
     return file.read_text(encoding="utf-8").strip().splitlines()[-1]
 
 
-def compare(stages: Sequence[RunFolder], at_length: Path | None = None) -> Compared:
+def compare(stages: Sequence[RunFolder], at_length: Path | None = None, ideal: Path | None = None) -> Compared:
     """Answers of everybody; minutes, most of them for trees on many recordings.
 
     Raises UserError when the run was not trained on simulated recordings, its weights do not score what it says, or
@@ -166,6 +183,7 @@ def compare(stages: Sequence[RunFolder], at_length: Path | None = None) -> Compa
         tree=ceilings.tree_on_inputs(fold, "all", "test"),
         known=ceilings.informed(test, latents, knowledge="latents", seed=options.seed),
         as_read=ceilings.informed(test, latents, knowledge="reading", seed=options.seed),
+        ideal=None if ideal is None else ideally(ideal, test),
         trivial={name.partition("/")[2]: value for name, value in trivial.items()},
         faint=(latents["amplitude_uv"] < latents["noise_sd_uv"]).to_numpy(),
     )
@@ -194,6 +212,20 @@ def _at_length(folder: Path, options: SimulatedData, data: AbrDataset) -> Predic
     return _said(weights, data)
 
 
+def ideally(file: Path, test: Recordings) -> Ideal:
+    """Of the posteriors that `benchmarks.ideal_reader` kept. Raises UserError when they are of other recordings."""
+    read = np.load(file)
+    place_N, truth_N, weight_N = read["place"], read["truth"], read["weight"]
+    if not np.array_equal(test.hearing_class[place_N], truth_N):
+        raise UserError(f"{file} was read from other recordings: `python -m benchmarks.ideal_reader` reads these")
+    likeliest_N = read["probability"].argmax(axis=1)
+    said_N = decided(read["probability"], weight_N)
+    return Ideal(
+        float(np.average(likeliest_N == truth_N, weights=weight_N)),
+        patient_bootstrap(truth_N, said_N, test.patient[place_N], weight_N),
+    )
+
+
 def _same_as_reported(last: RunFolder, ours: Predictions, test: Recordings) -> None:
     reported = (last.read_summary() or {})["test"]
     again = metric_value("class/f1_macro", ours, test)
@@ -201,19 +233,28 @@ def _same_as_reported(last: RunFolder, ours: Predictions, test: Recordings) -> N
         raise UserError(f"{last.best} scores {again:.4f}, its summary says another number: not its weights")
 
 
-def check(folder: Path, at_length: Path | None = None) -> Measured:
+def check(folder: Path, at_length: Path | None = None, ideal: Path | None = None) -> Measured:
     """For the list of acceptance: the table, and whether what is asked for holds.
 
     Asked for: every target of 43 on the confirmed validation means; the tree beaten in every task; macro-F1 at
     ENOUGH of the ceiling; every target of 44 met, or out of reach of a ceiling.
     """
     stages = finished_stages(folder)
-    found = compare(stages, at_length)
+    found = compare(stages, at_length, ideal)
     rows = [*_rows([confirmed_means(stage) for stage in stages], found)]
     beaten = {task: paired_interval(metric, found.ours, found.tree, found.test) for task, metric in TASKS.items()}
     shares = [*_of_the_ceiling(found)]
     text = "\n".join(
-        [_head(found), *_aligned(rows), "", *_beats(beaten), "", *(said for said, _ in shares), *_why(found)]
+        [
+            _head(found),
+            *_aligned(rows),
+            "",
+            *_beats(beaten),
+            "",
+            *(said for said, _ in shares),
+            *_ideal(found),
+            *_why(found),
+        ]
     )
     holds = (
         not any(row["verdict"].startswith("missed") for row in rows)
@@ -242,6 +283,7 @@ def _rows(means: Sequence[Mapping[str, float]], found: Compared) -> Iterator[dic
         values = {name: _value(metric, said, found.test) for name, said in columns.items()}
         validation = means[target.stage - 1].get(f"val/{metric}")
         # Of the true latents the noise-free signal follows.
+        values["ideal reader"] = None if found.ideal is None else found.ideal.value(metric)
         values["ceiling"] = {"signal/pearson": 1.0, "signal/snr_db": np.inf}.get(metric, values["ceiling"])
         yield {
             "lever": target.said,
@@ -254,6 +296,7 @@ def _rows(means: Sequence[Mapping[str, float]], found: Compared) -> Iterator[dic
             "tree": _shown(values["tree"]),
             "ours - tree": _between(paired_interval(metric, found.ours, found.tree, found.test)),
             "latents as read": _shown(values["latents as read"]),
+            "ideal reader": _shown(values["ideal reader"]),
             "ceiling": _shown(values["ceiling"]),
             "verdict": verdict(target, validation, values, _best_signal(found) if metric == "signal/pearson" else None),
         }
@@ -284,6 +327,7 @@ def verdict(target: Target, validation: float | None, values: Mapping[str, float
     for name, words, best in (
         ("the true latents give", "out of reach", values["ceiling"]),
         ("at most", "out of reach of the noise", at_most),
+        ("an ideal reader of the recordings has", "out of reach of the noise", values["ideal reader"]),
         ("latents as it lets them be read give", "out of reach of the noise", values["latents as read"]),
     ):
         if best is not None and not target.met(best):
@@ -330,6 +374,17 @@ def _of_the_ceiling(found: Compared) -> Iterator[tuple[str, bool]]:
         )
 
 
+def _ideal(found: Compared) -> Iterator[str]:
+    if found.ideal is not None:
+        each = found.ideal.f1_macro
+        ours, ceiling = (metric_value("class/f1_macro", said, found.test) for said in (found.ours, found.known))
+        yield (
+            f"an ideal reader (Bayes' rule under the simulator's law): macro-F1 per recording {each.value:.3f} "
+            f"({each.low:.3f} to {each.high:.3f}), {each.value / ceiling:.0%} of the ceiling; ours is "
+            f"{ours / each.value:.0%} of it"
+        )
+
+
 def _beats(beaten: Mapping[str, Interval]) -> Iterator[str]:
     for task, found in beaten.items():
         words = "beaten" if found.low > 0 else "NOT beaten"
@@ -372,9 +427,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a finished run of stages")
     parser.add_argument("--at-length", type=Path, help="folder of `abr-tune train benchmarks/small.yaml`")
+    parser.add_argument("--ideal", type=Path, help="file of `python -m benchmarks.ideal_reader`")
     chosen = parser.parse_args(arguments)
     try:
-        measured = check(chosen.run, chosen.at_length)
+        measured = check(chosen.run, chosen.at_length, chosen.ideal)
     except UserError as mistake:
         print(mistake, file=sys.stderr)
         return 2

@@ -5,14 +5,15 @@ import pytest
 
 from abr_tune.errors import UserError
 from abr_tune.runs import RunFolder
-from benchmarks.targets import TARGETS, Target, confirmed_means, finished_stages, verdict
+from benchmarks.targets import TARGETS, Target, confirmed_means, finished_stages, ideally, verdict
+from core.data.simulator import simulate_split
 from core.metrics.resampled import METRICS
 
 CORRELATION = Target("44, 001", "threshold/pearson", 0.7)
 
 
 def values(**given: float | None) -> dict[str, float | None]:
-    return dict.fromkeys(("ours", "together", "at length", "tree", "latents as read", "ceiling")) | {
+    return dict.fromkeys(("ours", "together", "at length", "tree", "latents as read", "ideal reader", "ceiling")) | {
         name.replace("_", " "): value for name, value in given.items()
     }
 
@@ -30,7 +31,12 @@ def values(**given: float | None) -> dict[str, float | None]:
             None,
             "out of reach of the noise: latents as it lets them be read give 0.680; short by 0.200",
         ),
-        (values(ours=0.5, ceiling=0.9, latents_as_read=0.8), None, "missed, short by 0.200"),
+        (
+            values(ours=0.5, ceiling=0.9, latents_as_read=0.8, ideal_reader=0.69),
+            None,
+            "out of reach of the noise: an ideal reader of the recordings has 0.690; short by 0.200",
+        ),
+        (values(ours=0.5, ceiling=0.9, latents_as_read=0.8, ideal_reader=0.71), None, "missed, short by 0.200"),
         (values(), None, "missed: not computed"),
     ],
 )
@@ -64,3 +70,18 @@ def test_confirmed_means_are_those_of_the_fresh_runs_ends(tmp_path):
     summary = {"finalists": [{"trial": 5, "runs": ["confirm/5-12", "confirm/5-13"]}]}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     assert confirmed_means(RunFolder(tmp_path))["val/a"] == pytest.approx(np.mean([0.4, 0.6]))
+
+
+def test_the_ideal_readers_posteriors_are_of_these_recordings_or_refused(tmp_path):
+    test, _ = simulate_split("test", 300, 3)
+    place = np.arange(0, 300, 2)
+    truth = test.hearing_class[place]
+    file = tmp_path / "ideal.npz"
+    known = {"place": place, "weight": np.ones(len(place)), "truth": truth}
+    np.savez(file, probability=np.eye(5)[truth], **known)
+    assert ideally(file, test).accuracy == ideally(file, test).f1_macro.value == 1
+    np.savez(file, probability=np.eye(5)[0 * truth], **known)
+    assert ideally(file, test).accuracy == pytest.approx((truth == 0).mean())
+    other, _ = simulate_split("test", 300, 4)
+    with pytest.raises(UserError, match="other recordings"):
+        ideally(file, other)

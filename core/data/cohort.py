@@ -38,6 +38,8 @@ STOPS_SHORT: Final = 0.4
 SESSION_STEPS: Final = 24
 """Presentations in a whole session; a patient's recordings are a random part of it, in order."""
 LOUDEST_DB: Final = 100.0
+SILENT_NEUROPATHIES: Final = 0.68
+"""Share of neuropathies without any response."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -78,7 +80,7 @@ def patients_per_class(patients: int, quota: int) -> NDArray[np.int64]:
 def draw_patients(rng: np.random.Generator, count: int, quota: int) -> Patients:
     """`count` patients in random order, at least `quota` of every class where so many fit."""
     hearing_class = rng.permutation(np.repeat(np.arange(len(CLASS_SHARE)), patients_per_class(count, quota)))
-    threshold = _thresholds(rng, hearing_class)
+    threshold = draw_thresholds(rng, hearing_class)
     age = _ages(rng, count)
     return Patients(
         hearing_class=hearing_class,
@@ -86,15 +88,25 @@ def draw_patients(rng: np.random.Generator, count: int, quota: int) -> Patients:
         female=rng.random(count) < 0.5,
         threshold_db=threshold,
         air_bone_gap_db=np.where(hearing_class == CONDUCTIVE, threshold - NORMAL_THRESHOLD_DB, 0.0),
-        latency_z=rng.standard_normal(count),
-        interval_ms=_interval_deviation(rng, hearing_class, age),
-        amplitude_factor=_amplitude_factor(rng, hearing_class, age),
-        early_factor=np.exp(rng.normal(0.0, 0.4, count)),
-        width_factor=np.exp(rng.normal(0.0, 0.12, count)),
-        trough=np.clip(rng.normal(0.6, 0.15, count), 0.2, 1.0),
+        **draw_traits(rng, hearing_class, age),
         highpass_hz=_drawn(rng, HIGHPASS_HZ, count),
         lowpass_hz=_drawn(rng, LOWPASS_HZ, count),
     )
+
+
+def draw_traits(
+    rng: np.random.Generator, hearing_class: NDArray[np.int64], age_years: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """How the waves of these patients differ from the mean of their age, by the names of `Patients`."""
+    count = len(hearing_class)
+    return {
+        "latency_z": rng.standard_normal(count),
+        "interval_ms": _interval_deviation(rng, hearing_class, age_years),
+        "amplitude_factor": _amplitude_factor(rng, hearing_class, age_years),
+        "early_factor": np.exp(rng.normal(0.0, 0.4, count)),
+        "width_factor": np.exp(rng.normal(0.0, 0.12, count)),
+        "trough": np.clip(rng.normal(0.6, 0.15, count), 0.2, 1.0),
+    }
 
 
 def _drawn(rng: np.random.Generator, table: tuple[tuple[float, float], ...], count: int) -> NDArray[np.float64]:
@@ -109,13 +121,13 @@ def _ages(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return np.asarray(low[group] + (high - low)[group] * np.where(group == 0, position**4, position))
 
 
-def _thresholds(rng: np.random.Generator, hearing_class: NDArray[np.int64]) -> NDArray[np.float64]:
+def draw_thresholds(rng: np.random.Generator, hearing_class: NDArray[np.int64]) -> NDArray[np.float64]:
     """True thresholds: normal 10-20 dB nHL; two thirds of neuropathies and every profound loss beyond 100 dB."""
     count = len(hearing_class)
     nobody_home = np.clip(rng.normal(108.0, 3.0, count), 103.0, 118.0)
     by_class = (
         np.clip(rng.normal(NORMAL_THRESHOLD_DB, 3.0, count), 6.0, 24.0),
-        np.where(rng.random(count) < 0.68, nobody_home, rng.uniform(72.0, 82.0, count)),
+        np.where(rng.random(count) < SILENT_NEUROPATHIES, nobody_home, rng.uniform(72.0, 82.0, count)),
         np.clip(rng.normal(62.0, 17.0, count), 30.0, 97.0),
         nobody_home,
         NORMAL_THRESHOLD_DB + np.clip(rng.normal(32.0, 11.0, count), 15.0, 60.0),

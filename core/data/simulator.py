@@ -158,7 +158,7 @@ def _draw_latents(rng: np.random.Generator, patients: Patients, recordings: int,
     latents["rate_per_s"] = rng.choice(rates, count, p=shares)[patient]
     latents["sweeps"] = np.round(sweeps)
     latents["noise_sd_uv"] = residual_sd_uv(rng, patient, _column(latents, "sweeps"))
-    return _with_waves(rng, latents)
+    return with_waves(rng, latents)
 
 
 def _kept_levels(
@@ -173,7 +173,7 @@ def _kept_levels(
     return np.asarray(sessions_PS[patient, step])
 
 
-def _with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame:
+def with_waves(rng: np.random.Generator, latents: pd.DataFrame) -> pd.DataFrame:
     """Adds effective levels, latencies and amplitudes of the waves, as physiology has them for the class."""
     kind = latents["hearing_class"].to_numpy()
     age, rate = _column(latents, "age_years"), _column(latents, "rate_per_s")
