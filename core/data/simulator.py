@@ -84,14 +84,17 @@ def simulated(sizes: Mapping[str, int]) -> Simulation:
 
 def simulate_split(split: Split, recordings: int, seed: int) -> tuple[Recordings, pd.DataFrame]:
     """One split of `recordings` recordings, and their latents."""
-    tables, drawn = [], []
+    tables: list[Recordings] = []
+    drawn: list[pd.DataFrame] = []
+    patients = 0
     for part, start in enumerate(range(0, recordings, AT_ONCE)):
         own, prefix = ((part,), f"{split}-{part}") if part else ((), split)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM[split], *own)))
         count = min(AT_ONCE, recordings - start)
         table, latents = _drawn(rng, prefix, count, QUOTA[split], by_share=split == "train")
         tables.append(table)
-        drawn.append(latents.assign(patient=latents["patient"] + sum(each["patient"].nunique() for each in drawn)))
+        drawn.append(latents.assign(patient=latents["patient"] + patients))
+        patients += latents["patient"].nunique()
     table, latents = concatenate(tables), pd.concat(drawn, ignore_index=True)
     if split == "train":
         return table, latents
