@@ -109,10 +109,14 @@ def _expected(probability_NC: Floats, weight_N: Floats, said_N: NDArray[np.int64
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the test recordings of the benchmarks, say what comes of it, keep the posteriors."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--every", type=int, default=8, help="read each so manieth normal recording, and all others")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--every", type=int, default=8, help="of the normal recordings read one in so many (8)")
+    parser.add_argument("--processes", type=int, default=2, help="side by side (2)")
     parser.add_argument("--to", type=Path, default=Path("ideal-reader.npz"), help="for benchmarks.targets --ideal")
     chosen = parser.parse_args(arguments)
+    if chosen.every < 1 or chosen.processes < 1:
+        parser.error("--every and --processes are 1 or more")
+    if not chosen.to.absolute().parent.is_dir():
+        parser.error(f"there is no folder {chosen.to.parent} to keep the posteriors in")
     found = posteriors("test", DATA, chosen.every, chosen.processes)
     np.savez(chosen.to, **found)
     said_N = decided(found["probability"], found["weight"])
