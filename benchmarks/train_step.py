@@ -6,8 +6,8 @@ For each size and backbone, epochs are trained as a search trains them: phases, 
 checkpoint. Printed are recordings trained on per second, and the share of the time that is none of forward, backward
 and step (the optimiser's, with the clipping of its gradients). The forward passes of validation are listed apart; looks
 that watch a training are outside. Counted is the processor's time of this process, which waits for nobody. `--first`
-also trains the first version of the loop (the commit that introduced it, out of the history) on as many recordings,
-with the network of that time.
+also trains, in turns and without clocks, this loop and its first version (the commit that introduced it, out of the
+history) on as many recordings, each with the network of its time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.checks import ROOT
@@ -31,6 +32,7 @@ FIRST: Final = "d1fbea8"
 """The commit with the first training loop; its steps were plain: no look at signals, parts, gates or rates."""
 RECORDINGS: Final = {"tiny": (1500, 2000), "small": (1024, 1024), "base": (768, 384)}
 """To train on and to validate on: tiny as `search_spaces/phase1.yaml` has it, fewer where a step takes longer."""
+PAIRS: Final = 5
 EPOCHS: Final = 3
 """The first one warms up and is not counted."""
 SIZES: Final = tuple(RECORDINGS)
@@ -148,31 +150,39 @@ def watched(learner: Any) -> Iterator[dict[str, float]]:
             setattr(owner, name, call)
 
 
-def first_version(size: str = "tiny") -> float:
-    """Recordings per second of the first loop, checked out of the history; raises ValueError where there is none."""
-    trained, held_out = RECORDINGS[size]
+def against_first(size: str = "tiny", pairs: int = PAIRS) -> tuple[float, float]:
+    """Recordings per second of the loop and of its first version, checked out of the history; medians, in turns.
+
+    Neither has clocks inside. Raises ValueError where the history does not reach back.
+    """
     with tempfile.TemporaryDirectory() as folder:
         archive = subprocess.run(["git", "-C", str(ROOT), "archive", FIRST, "core"], capture_output=True, check=False)
         if archive.returncode:
             raise ValueError(f"the history does not reach back to {FIRST}")
         subprocess.run(["tar", "x", "-C", folder], input=archive.stdout, check=True)
-        code = (
-            "import sys, tempfile, time; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
-            "from core.tasks.abr import AbrTask; from core.tasks.abr_options import AbrOptions, SimulatedData\n"
-            f"sizes = SimulatedData(train={trained}, val={held_out}, test=100)\n"
-            "task = AbrTask(); data = task.load(sizes, folder=Path())\n"
-            f"options = AbrOptions.model_validate({{'epochs': {EPOCHS}, 'model': {{'size': {size!r}}}}})\n"
-            "with tempfile.TemporaryDirectory() as folder:\n"
-            "    reports = task.train(options, seed=1, checkpoint=Path(folder), data=data); next(reports)\n"
-            "    began = time.process_time(); counted = sum(1 for _ in reports)\n"
-            f"    print(counted * {trained} / (time.process_time() - began))\n"
-        )
-        environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ValueError(f"the loop of {FIRST} does not run here: {done.stderr.strip().splitlines()[-1]}")
-        return float(done.stdout.split()[-1])
+        speeds = [(_plain_speed(size, ROOT), _plain_speed(size, Path(folder))) for _ in range(pairs)]
+    return median(ours for ours, _ in speeds), median(first for _, first in speeds)
+
+
+def _plain_speed(size: str, folder: Path) -> float:
+    trained, held_out = RECORDINGS[size]
+    code = (
+        "import sys, tempfile, time; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
+        "from core.tasks.abr import AbrTask; from core.tasks.abr_options import AbrOptions, SimulatedData\n"
+        f"sizes = SimulatedData(train={trained}, val={held_out}, test=100)\n"
+        "task = AbrTask(); data = task.load(sizes, folder=Path())\n"
+        f"options = AbrOptions.model_validate({{'epochs': {EPOCHS}, 'model': {{'size': {size!r}}}}})\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    reports = task.train(options, seed=1, checkpoint=Path(folder), data=data); next(reports)\n"
+        "    began = time.process_time(); counted = sum(1 for _ in reports)\n"
+        f"    print(counted * {trained} / (time.process_time() - began))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"the loop in {folder} does not run here: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split()[-1])
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -186,7 +196,8 @@ def main(given: Sequence[str] | None = None) -> None:
         for backbone in asked.backbones:
             print(measure(size, backbone), flush=True)
     if asked.first:
-        print(f"tiny, first version of the loop ({FIRST}): {first_version():.1f} recordings/s", flush=True)
+        ours, first = against_first()
+        print(f"tiny: {ours:.1f} recordings/s, the first version of the loop ({FIRST}) {first:.1f}", flush=True)
 
 
 if __name__ == "__main__":
