@@ -3,7 +3,7 @@
     python benchmarks/accept.py first-light [--only NAME ...] [--to benchmarks/results/first-light.txt]
 
 Prints one line for each promise: whether it holds, and the numbers behind it. Exits 1 when one does not. The whole list
-takes about half an hour on two cores, that of the model two hours; `--only` picks items by name, `--list` names them.
+takes about half an hour on two cores, that of the model three hours; `--only` picks items by name, `--list` names them.
 """
 
 from __future__ import annotations
