@@ -1,8 +1,8 @@
 """The promises of "The ABR model and its training, complete", each as a check that measures it.
 
-How long each takes on two quiet cores: unmasking 4 minutes, recovery up to 45, targets an hour and a half after it (`small` at
-length, and the ideal reader), broken-settings 8, healthy 12, generated 6, denoised 3, throughput 6, watching 4,
-weights-out 3, the others under one.
+How long each takes on two quiet cores: unmasking 4 minutes, recovery up to 45, targets an hour and a half after it
+(`small` at length, and the ideal reader), broken-settings 8, healthy 12, generated 6, denoised 3, throughput 6,
+watching 4, weights-out 3, the others under one.
 """
 
 from __future__ import annotations
